@@ -1,0 +1,26 @@
+"""``Analysis``: everything that was found out about one slide. It is what every output writes."""
+
+from dataclasses import dataclass, field
+
+from counterstain.cells.table import Cells
+from counterstain.inference.bundle import Manifest
+from counterstain.scoring.base import Score
+from counterstain.slides.base import Slide
+from counterstain.stitching.maps import Maps
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Analysis:
+    """Maps, cells, scores and where they come from."""
+
+    slide: Slide
+    """Still open: outputs read the original pixels from it."""
+    manifest: Manifest
+    fingerprint: str
+    """``Backend.fingerprint`` of the model that ran."""
+    maps: Maps
+    cells: Cells
+    scores: tuple[Score, ...]
+    warnings: tuple[str, ...] = ()
+    timings_s: dict[str, float] = field(default_factory=dict)
+    """Seconds of wall time per stage: read, network, stitch, cells."""

@@ -1,0 +1,58 @@
+"""The cells table: one row per nucleus, units in the column names, outlines beside it."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+COLUMNS: dict[str, type[np.generic]] = {
+    "cell_id": np.int64,
+    "row_um": np.float64,
+    "col_um": np.float64,
+    "row_px": np.float64,
+    "col_px": np.float64,
+    "area_um2": np.float64,
+    "perimeter_um": np.float64,
+    "eccentricity": np.float64,
+    "p_positive": np.float32,
+    "is_positive": np.bool_,
+    "marker_mean": np.float32,
+    "marker_max": np.float32,
+    "dab_od_mean": np.float32,
+    "hematoxylin_od_mean": np.float32,
+    "dapi_mean": np.float32,
+    "lap2_mean": np.float32,
+    "flags": np.uint8,
+}
+"""Column name -> NumPy type, in the order in which every table is written. Positions are of the centroid, in pixels of the slide at
+full size (``_px``, pixel centres at whole numbers) and micrometres. ``p_positive`` and the ``_mean`` and ``_max`` of modalities are
+in [0, 1]; a modality that the model does not infer is NaN."""
+
+FLAG_TOUCHES_BORDER = 1
+"""Bit of ``flags``: the nucleus touches the border of the image, so its area and shape are those of a part."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cells:
+    """All nuclei of one slide."""
+
+    columns: dict[str, NDArray[Any]]
+    """The columns of ``COLUMNS``, in that order, each of shape (n,)."""
+    outlines: list[NDArray[np.float64]]
+    """Per cell an open ring of (k, 2) float64 (row, col) corners in slide pixels, where pixel (r, c) covers [r, r + 1) x [c, c + 1)."""
+    thresholds: dict[str, float | str | None] = field(default_factory=dict)
+    """What made the table: decoder, probability and area limits."""
+
+    def __post_init__(self) -> None:
+        if list(self.columns) != list(COLUMNS):
+            raise ValueError(f"a cells table has the columns {list(COLUMNS)}, got {list(self.columns)}")
+        lengths = {len(column) for column in self.columns.values()} | {len(self.outlines)}
+        if len(lengths) > 1:
+            raise ValueError(f"columns and outlines must have one entry per cell, got lengths {sorted(lengths)}")
+
+    def __len__(self) -> int:
+        return len(self.outlines)
+
+    def __getitem__(self, column: str) -> NDArray[Any]:
+        return self.columns[column]

@@ -1,0 +1,28 @@
+"""What every score is: a number with its interval, its counts and what it warns about."""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from counterstain.cells.table import Cells
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """One number about a set of cells."""
+
+    name: str
+    value: float
+    """NaN when there is no cell to score."""
+    interval: tuple[float, float]
+    """95 % confidence interval, in the unit of the value."""
+    interval_method: str
+    unit: str
+    counts: dict[str, int]
+    region: str = "all"
+    warnings: tuple[str, ...] = field(default=())
+
+
+class Scorer(Protocol):
+    """A rule that turns cells into one score."""
+
+    def __call__(self, cells: Cells) -> Score: ...

@@ -1,0 +1,59 @@
+"""The one thing the rest of the package knows about an input: the ``Slide`` protocol."""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from counterstain.geometry import Box, Size
+
+MppSource = Literal["metadata", "option", "assumed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """Micrometres per pixel of a slide at full size, and where that number comes from."""
+
+    mpp: float
+    source: MppSource
+
+
+class Slide(Protocol):
+    """An image of any size that can be read piece by piece at any resolution.
+
+    A slide is open from construction to ``close`` and is a context manager.
+    """
+
+    @property
+    def name(self) -> str:
+        """File name without folder and suffix; names the output folder."""
+
+    @property
+    def size(self) -> Size:
+        """Height and width at full resolution."""
+
+    @property
+    def resolution(self) -> Resolution:
+        """Pixel size at full resolution."""
+
+    def read(self, box: Box, mpp: float) -> NDArray[np.uint8]:
+        """Return the pixels of ``box``, which counts in pixels of ``mpp`` from the slide's origin.
+
+        Returns
+        -------
+        (h, w, 3) uint8 RGB of exactly the size of the box. What lies outside the slide is white. Reading in pieces gives the
+        pixels of reading at once, to one grey level where the slide is resampled and exactly where it is not.
+        """
+
+    def close(self) -> None:
+        """Release the file."""
+
+    def __enter__(self) -> "Slide": ...
+
+    def __exit__(self, *exc_info: object) -> None: ...
+
+
+def size_at(slide: Slide, mpp: float) -> Size:
+    """Return the size of the whole slide in pixels of ``mpp``."""
+    return slide.size.scaled(slide.resolution.mpp / mpp)
