@@ -1,0 +1,1 @@
+"""From maps to a table of nuclei: decode, measure, classify and outline."""

@@ -1,0 +1,1 @@
+"""Compare results with a reference: pixels, nuclei, images and readings."""

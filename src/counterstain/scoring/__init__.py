@@ -1,0 +1,1 @@
+"""From the cells table to numbers with intervals."""
