@@ -1,0 +1,52 @@
+"""A slide whose pixels are in memory: what flat images are decoded to, and how an array is analysed."""
+
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from counterstain.geometry import DEFAULT_MPP, Box, Size
+from counterstain.images import check_rgb
+from counterstain.slides.base import Resolution
+from counterstain.slides.resampling import read_resampled
+
+
+class ArraySlide:
+    """A ``Slide`` over an array.
+
+    Parameters
+    ----------
+    pixels : (h, w, 3) uint8 RGB; not copied, so it must not change while the slide is open.
+    name : names the output folder.
+    resolution : pixel size; the default is that of a 40x scan and says that it is assumed.
+
+    Raises
+    ------
+    ValueError
+        When the array is not an RGB image.
+    """
+
+    def __init__(
+        self, pixels: NDArray[Any], *, name: str = "array", resolution: Resolution = Resolution(DEFAULT_MPP, "assumed")
+    ) -> None:
+        self._pixels = check_rgb(pixels)
+        self.name = name
+        self.resolution = resolution
+
+    @property
+    def size(self) -> Size:
+        """Height and width at full resolution."""
+        return Size(*self._pixels.shape[:2])
+
+    def read(self, box: Box, mpp: float) -> NDArray[np.uint8]:
+        """Return the (h, w, 3) uint8 pixels of a box in pixels of ``mpp``; white outside."""
+        return read_resampled(lambda inside: self._pixels[inside.slices], self.size, mpp / self.resolution.mpp, box)
+
+    def close(self) -> None:
+        """Do nothing: there is no file."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()

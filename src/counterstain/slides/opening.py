@@ -1,0 +1,88 @@
+"""From a path to an open ``Slide``: the content says which reader, the suffix does not."""
+
+from pathlib import Path
+from typing import Literal
+
+from counterstain.errors import MissingResolutionError, UnreadableSlideError
+from counterstain.geometry import DEFAULT_MPP
+from counterstain.slides.array import ArraySlide
+from counterstain.slides.base import Resolution, Slide
+from counterstain.slides.openslide import OpenSlideSlide, is_whole_slide, stated_mpp
+from counterstain.slides.raster import decode_raster, is_raster
+from counterstain.slides.tiff import decode_tiff
+from counterstain.slides.tiff_resolution import mpp_of_tiff
+
+RASTER_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".jp2", ".ppm", ".pgm"})
+WHOLE_SLIDE_SUFFIXES = frozenset({".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".svslide", ".dcm"})
+SLIDE_SUFFIXES = RASTER_SUFFIXES | WHOLE_SLIDE_SUFFIXES
+"""Lower-case suffixes of the files that a listing of a folder takes for slides. Any other file can be opened by naming it."""
+
+_TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+Kind = Literal["tiff", "raster", "other"]
+
+
+def open_slide(path: str | Path, *, mpp: float | None = None, default_mpp: float = DEFAULT_MPP) -> Slide:
+    """Open an image or a whole slide.
+
+    Parameters
+    ----------
+    path : file to read.
+    mpp : micrometres per pixel at full size; wins over what the file says.
+    default_mpp : taken, as ``assumed``, for a flat image that states none.
+
+    Raises
+    ------
+    UnreadableSlideError
+        When the path is missing, empty, truncated, not an image or too large.
+    UnsupportedSlideError
+        When the image is of a kind that is refused.
+    MissingResolutionError
+        When a whole slide states no pixel size and ``mpp`` is not given.
+    ValueError
+        When ``mpp`` is not positive.
+    """
+    path = Path(path)
+    if mpp is not None and not 0 < mpp < float("inf"):
+        raise ValueError(f"mpp must be a positive number of micrometres per pixel, got {mpp}")
+    kind = _sniff(path)
+    if kind != "raster" and is_whole_slide(path):
+        return _open_whole_slide(path, mpp)
+    pixels = decode_tiff(path) if kind == "tiff" else decode_raster(path)
+    stated = mpp_of_tiff(path) if kind == "tiff" and mpp is None else None
+    return ArraySlide(pixels, name=slide_name(path), resolution=_resolution(mpp, stated, default_mpp))
+
+
+def slide_name(path: Path) -> str:
+    """Return the file name without its suffix, ``.ome.tif`` counting as one."""
+    return path.stem.removesuffix(".ome") or path.stem
+
+
+def _sniff(path: Path) -> Kind:
+    try:
+        with path.open("rb") as file:
+            head = file.read(16)
+    except FileNotFoundError as error:
+        raise UnreadableSlideError(f"{path} does not exist") from error
+    except OSError as error:
+        raise UnreadableSlideError(f"cannot read {path}: {error.strerror or error}") from error
+    if not head:
+        raise UnreadableSlideError(f"{path} is empty (0 bytes)")
+    if head.startswith(_TIFF_MAGIC):
+        return "tiff"
+    return "raster" if is_raster(head) and path.suffix.lower() != ".mrxs" else "other"
+
+
+def _open_whole_slide(path: Path, mpp: float | None) -> Slide:
+    stated = stated_mpp(path) if mpp is None else None
+    if mpp is None and stated is None:
+        raise MissingResolutionError(
+            f"{path} does not state its pixel size; pass it, for example --mpp 0.25 for a 40x scan or --mpp 0.5 for 20x"
+        )
+    return OpenSlideSlide(path, name=slide_name(path), resolution=_resolution(mpp, stated, DEFAULT_MPP))
+
+
+def _resolution(option: float | None, stated: float | None, default: float) -> Resolution:
+    if option is not None:
+        return Resolution(option, "option")
+    return Resolution(stated, "metadata") if stated is not None else Resolution(default, "assumed")

@@ -1,0 +1,117 @@
+"""Decode PNG, JPEG, BMP, WebP, GIF, JPEG 2000 and PNM files to 8-bit RGB through Pillow.
+
+Palettes and grey become RGB, 16-bit values are scaled by their type's range, transparency is composited on white and the EXIF
+orientation is applied. Resolution tags of these formats describe a screen or a printer and are not read.
+"""
+
+import struct
+import zlib
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFile, ImageOps
+
+from counterstain.errors import UnreadableSlideError, UnsupportedSlideError
+from counterstain.images import to_rgb
+
+MAX_RASTER_PIXELS = 1_000_000_000
+"""Images with more pixels are not decoded: they would not fit in memory, or are decompression bombs."""
+
+RASTER_FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "JPEG2000", "PPM")
+
+_DECODING_ERRORS = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, MemoryError)
+_PLAIN_MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "YCbCr")
+
+
+def decode_raster(path: Path, formats: tuple[str, ...] = RASTER_FORMATS) -> NDArray[np.uint8]:
+    """Return the pixels of an image file.
+
+    Parameters
+    ----------
+    path : file whose content, not its suffix, says what it is.
+    formats : Pillow's names of the formats to try.
+
+    Returns
+    -------
+    (h, w, 3) uint8 RGB.
+
+    Raises
+    ------
+    UnreadableSlideError
+        When no format fits, the file is damaged or truncated, or it has more than ``MAX_RASTER_PIXELS``.
+    UnsupportedSlideError
+        When it is animated, CMYK or of another colour model that cannot be converted without guessing.
+    """
+    with path.open("rb") as file:
+        image = _open(file, path, formats)
+        check_pixel_count(image.height, image.width, path)
+        _check_kind(image, path)
+        try:
+            return _to_rgb(ImageOps.exif_transpose(image))
+        except _DECODING_ERRORS as error:
+            raise UnreadableSlideError(f"cannot decode {path}: {error}; the file is damaged or truncated") from error
+
+
+def is_raster(head: bytes) -> bool:
+    """Return whether the first 16 bytes of a file are those of one of ``RASTER_FORMATS``."""
+    return any(_accepts(name, head) for name in RASTER_FORMATS)
+
+
+def _accepts(name: str, head: bytes) -> bool:
+    Image.init()
+    accept = Image.OPEN[name][1] if name in Image.OPEN else None
+    return accept is not None and accept(head) is True
+
+
+def check_pixel_count(height: int, width: int, path: Path) -> None:
+    """Refuse an image that is too large to be decoded whole, from its header.
+
+    Raises
+    ------
+    UnreadableSlideError
+        When it has more than ``MAX_RASTER_PIXELS``.
+    """
+    if height * width > MAX_RASTER_PIXELS:
+        raise UnreadableSlideError(
+            f"{path} says it has {height} x {width} pixels, more than the {MAX_RASTER_PIXELS:,} that are decoded in memory; "
+            "save it as a tiled, pyramidal TIFF"
+        )
+
+
+def _open(file: BinaryIO, path: Path, formats: tuple[str, ...]) -> ImageFile.ImageFile:
+    """Read the header. ``Image.open`` is not used: its own limit on pixels is one global setting of the whole process."""
+    head = file.read(16)
+    file.seek(0)
+    for name in formats:
+        if _accepts(name, head):
+            try:
+                return Image.OPEN[name][0](file, str(path))
+            except _DECODING_ERRORS as error:
+                raise UnreadableSlideError(
+                    f"cannot read {path} as {name}: {error}; the file is damaged or truncated"
+                ) from error
+    raise UnreadableSlideError(f"{path} is not an image that can be read; expected PNG, JPEG, TIFF, OME-TIFF, BMP or WebP")
+
+
+def _check_kind(image: ImageFile.ImageFile, path: Path) -> None:
+    if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
+        raise UnsupportedSlideError(f"{path} is animated or has several pages; save the one to analyse as an image of its own")
+    if image.mode == "CMYK":
+        raise UnsupportedSlideError(
+            f"{path} is a CMYK image, whose colours depend on a printer; convert it to RGB, for example with: "
+            f"magick {path.name} -colorspace sRGB {path.stem}.png"
+        )
+    if image.mode not in _PLAIN_MODES and not image.mode.startswith("I;16"):
+        raise UnsupportedSlideError(
+            f"{path} has pixels of Pillow mode {image.mode}, whose black and white are not defined; save it as 8-bit RGB"
+        )
+
+
+def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
+    if image.mode.startswith("I;16"):
+        return to_rgb(np.asarray(image).astype(np.uint16))
+    if image.has_transparency_data:
+        return to_rgb(np.asarray(image.convert("RGBA")))
+    return to_rgb(np.asarray(image.convert("RGB")))

@@ -1,0 +1,63 @@
+"""Read a box of a slide at another resolution, anti-aliased, so that pieces fit together.
+
+Target pixel (r, c) covers source pixels [r * factor, (r + 1) * factor), whatever box it is read in.
+"""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from counterstain.geometry import Box, Size
+
+SAME_MPP_TOLERANCE = 1e-6
+"""Relative difference below which two resolutions are the same and pixels are copied."""
+
+_FILTER = Image.Resampling.BICUBIC
+_SUPPORT = 2
+"""Half width of the filter in target pixels (source pixels when enlarging)."""
+
+ReadSource = Callable[[Box], NDArray[np.uint8]]
+"""Takes a box within the source and returns its (h, w, 3) pixels."""
+
+
+def read_resampled(read: ReadSource, source: Size, factor: float, box: Box) -> NDArray[np.uint8]:
+    """Return the pixels of a box of the target grid; white where it lies outside the source.
+
+    Parameters
+    ----------
+    read : reads a box of source pixels.
+    source : size of the source.
+    factor : source pixels per target pixel; within ``SAME_MPP_TOLERANCE`` of 1 pixels are copied.
+    box : in target pixels; may reach outside.
+
+    Returns
+    -------
+    (h, w, 3) uint8.
+    """
+    same = abs(factor - 1) <= SAME_MPP_TOLERANCE
+    inside = box.intersection(Box.whole(source if same else source.scaled(1 / factor)))
+    pixels = np.full((box.height, box.width, 3), 255, np.uint8)
+    if inside.size.area:
+        target = inside.shifted(-box.row, -box.col)
+        pixels[target.slices] = read(inside) if same else _resample(read, source, factor, inside)
+    return pixels
+
+
+def _resample(read: ReadSource, source: Size, factor: float, box: Box) -> NDArray[np.uint8]:
+    """Resize the covered source pixels and a halo that the filter reaches; past the source's edge its last pixels go on."""
+    halo = math.ceil(_SUPPORT * max(factor, 1)) + 1
+    row, col = math.floor(box.row * factor) - halo, math.floor(box.col * factor) - halo
+    stop_row, stop_col = math.ceil(box.stop_row * factor) + halo, math.ceil(box.stop_col * factor) + halo
+    crop = _read_extended(read, source, Box(row, col, stop_row - row, stop_col - col))
+    window = (box.col * factor - col, box.row * factor - row, box.stop_col * factor - col, box.stop_row * factor - row)
+    return np.asarray(Image.fromarray(crop).resize((box.width, box.height), _FILTER, box=window))
+
+
+def _read_extended(read: ReadSource, source: Size, box: Box) -> NDArray[np.uint8]:
+    inside = box.intersection(Box.whole(source))
+    above, left = inside.row - box.row, inside.col - box.col
+    below, right = box.stop_row - inside.stop_row, box.stop_col - inside.stop_col
+    return np.pad(read(inside), ((above, below), (left, right), (0, 0)), mode="edge")

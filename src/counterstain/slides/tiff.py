@@ -1,0 +1,99 @@
+"""Decode flat, tiled and OME-TIFF files to 8-bit RGB through tifffile, and find their pixel size.
+
+Level 0 of the first series is decoded whole. Grey, palette, 16-bit and planar data are converted, alpha is composited on white.
+"""
+
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from counterstain.errors import UnreadableSlideError, UnsupportedSlideError
+from counterstain.images import to_rgb
+from counterstain.slides.raster import check_pixel_count, decode_raster
+
+_TIFF_ERRORS = (OSError, ValueError, IndexError, KeyError, TypeError, RuntimeError, struct.error, zlib.error, MemoryError)
+_PHOTOMETRIC_MEANING = {5: "CMYK (separated)", 8: "CIELAB", 9: "ICCLAB", 32803: "a raw camera mosaic", 32844: "LogL"}
+
+
+def decode_tiff(path: Path) -> NDArray[np.uint8]:
+    """Return the pixels of the first image of a TIFF file.
+
+    Returns
+    -------
+    (h, w, 3) uint8 RGB.
+
+    Raises
+    ------
+    UnreadableSlideError
+        When the file is damaged, truncated or too large to decode whole.
+    UnsupportedSlideError
+        When it is a stack, has separate fluorescence channels, is not 8 or 16-bit, or needs a codec that is not installed.
+    """
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            series = tiff.series[0]
+            _check_kind(series, path)
+            _check_complete(series.keyframe, path)
+            return _to_rgb(_decode(series, path), series.keyframe)
+    except _TIFF_ERRORS as error:
+        raise UnreadableSlideError(f"cannot decode {path}: {error}; the file is damaged or truncated") from error
+
+
+def _check_kind(series: Any, path: Path) -> None:
+    page = series.keyframe
+    check_pixel_count(page.imagelength, page.imagewidth, path)
+    axes = "".join(axis for axis, length in zip(series.axes, series.shape, strict=True) if length > 1 or axis in "YXS")
+    if axes not in ("YX", "YXS", "SYX"):
+        raise UnsupportedSlideError(
+            f"{path} is a stack with axes {series.axes} and shape {series.shape}, expected one RGB or grey image; "
+            "save the plane to analyse as an RGB image of its own"
+        )
+    if int(page.photometric) in _PHOTOMETRIC_MEANING:
+        meaning = _PHOTOMETRIC_MEANING[int(page.photometric)]
+        raise UnsupportedSlideError(f"{path} has {meaning} pixels, whose colours would be a guess; convert it to RGB")
+    if page.dtype not in (np.bool_, np.uint8, np.uint16):
+        raise UnsupportedSlideError(
+            f"{path} has {page.dtype} pixels, whose black and white are not defined; save it as 8-bit RGB"
+        )
+
+
+def _check_complete(page: Any, path: Path) -> None:
+    """Compare the extent of the pixel data with the file: tifffile fills what is missing with black."""
+    stop = max((start + length for start, length in zip(page.dataoffsets, page.databytecounts, strict=False)), default=0)
+    if stop == 0 or stop > path.stat().st_size:
+        raise UnreadableSlideError(f"{path} is truncated: its pixels end at byte {stop:,}, the file at {path.stat().st_size:,}")
+
+
+def _decode(series: Any, path: Path) -> NDArray[Any]:
+    """Return (h, w) or (h, w, samples); what tifffile cannot decode without imagecodecs goes to Pillow."""
+    page = series.keyframe
+    try:
+        pixels = series.asarray(level=0)
+    except ValueError as error:
+        if "imagecodecs" not in str(error):
+            raise
+        return _decode_without_codecs(page, path, error)
+    pixels = pixels.reshape([length for length, axis in zip(series.shape, series.axes, strict=True) if axis in "YXS"])
+    return np.moveaxis(pixels, 0, -1) if series.axes.find("S") == 0 else pixels
+
+
+def _decode_without_codecs(page: Any, path: Path, reason: Exception) -> NDArray[np.uint8]:
+    try:
+        return decode_raster(path, ("TIFF",))
+    except UnreadableSlideError as error:
+        raise UnsupportedSlideError(
+            f'{path} is compressed with {page.compression.name}, which needs more codecs: pip install "counterstain[slides]"'
+        ) from (error if error.__cause__ else reason)
+
+
+def _to_rgb(pixels: NDArray[Any], page: Any) -> NDArray[np.uint8]:
+    if page.photometric == tifffile.PHOTOMETRIC.PALETTE and pixels.ndim == 2:
+        return to_rgb(page.colormap.T[pixels])  # (h, w, 3) uint16
+    if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
+        pixels = np.invert(pixels)
+    return to_rgb(pixels)

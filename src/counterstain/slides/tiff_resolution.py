@@ -1,0 +1,92 @@
+"""Find the micrometres per pixel that a TIFF file states: OME-XML, then ImageJ, then the resolution tags.
+
+Values that no microscope gives (72 dpi is 353 um/px) are taken as not stated.
+"""
+
+import math
+from pathlib import Path
+from typing import Any
+from xml.etree.ElementTree import ParseError
+
+import tifffile
+
+from counterstain.errors import UnsupportedSlideError
+
+PLAUSIBLE_MPP = (0.05, 10.0)
+"""Range of micrometres per pixel that is believed."""
+
+MAX_ASPECT = 1.01
+"""Pixels whose sides differ by more than this factor are not square."""
+
+_UM_OF_UNIT = {
+    **dict.fromkeys(("µm", "\u03bcm", "um", "micron", "microns", "micrometer", "\\u00B5m"), 1.0),
+    **{"nm": 1e-3, "Å": 1e-4, "mm": 1e3, "cm": 1e4, "m": 1e6, "in": 25400.0, "inch": 25400.0, "pm": 1e-6},
+}
+_UM_OF_RESOLUTION_UNIT = {2: 25400.0, 3: 10000.0}
+_METADATA_ERRORS = (ValueError, KeyError, TypeError, AttributeError, IndexError, ParseError)
+
+Sides = tuple[float, float]
+"""Micrometres per pixel down and across."""
+
+
+def mpp_of_tiff(path: Path) -> float | None:
+    """Return the pixel size of the first image, or None when the file states none that can be believed.
+
+    Raises
+    ------
+    UnsupportedSlideError
+        When the stated pixels are not square.
+    """
+    with tifffile.TiffFile(path) as tiff:
+        for read in (_ome, _imagej, _resolution_tags):
+            sides = _believed(read, tiff)
+            if sides:
+                return _square(sides, path)
+    return None
+
+
+def _believed(read: Any, tiff: tifffile.TiffFile) -> Sides | None:
+    try:
+        sides: Sides | None = read(tiff)
+    except _METADATA_ERRORS:  # damaged or foreign metadata states nothing
+        return None
+    low, high = PLAUSIBLE_MPP
+    return sides if sides and all(low <= side <= high for side in sides) else None
+
+
+def _square(sides: Sides, path: Path) -> float:
+    if max(sides) > MAX_ASPECT * min(sides):
+        raise UnsupportedSlideError(
+            f"{path} states pixels of {sides[0]:.4g} x {sides[1]:.4g} um, expected square ones; "
+            "resample it, or pass --mpp if the file is wrong"
+        )
+    return math.sqrt(sides[0] * sides[1])
+
+
+def _ome(tiff: tifffile.TiffFile) -> Sides | None:
+    if not tiff.ome_metadata:
+        return None
+    image = tifffile.xml2dict(tiff.ome_metadata)["OME"]["Image"]
+    pixels = (image[0] if isinstance(image, list) else image)["Pixels"]
+    down, across = (
+        float(pixels[f"PhysicalSize{axis}"]) * _UM_OF_UNIT[pixels.get(f"PhysicalSize{axis}Unit", "µm")] for axis in "YX"
+    )
+    return down, across
+
+
+def _imagej(tiff: tifffile.TiffFile) -> Sides | None:
+    unit = (tiff.imagej_metadata or {}).get("unit")
+    return _from_tags(tiff, _UM_OF_UNIT[unit]) if unit else None
+
+
+def _resolution_tags(tiff: tifffile.TiffFile) -> Sides | None:
+    return _from_tags(tiff, _UM_OF_RESOLUTION_UNIT[int(tiff.pages.first.tags["ResolutionUnit"].value)])
+
+
+def _from_tags(tiff: tifffile.TiffFile, um_per_unit: float) -> Sides | None:
+    """Return the sides from pixels per unit, as rationals; None when a rational is 0."""
+    tags = tiff.pages.first.tags
+    (rows, row_units), (cols, col_units) = tags["YResolution"].value, tags["XResolution"].value
+    if not (rows and cols):
+        return None
+    return um_per_unit * row_units / rows, um_per_unit * col_units / cols
