@@ -21,6 +21,8 @@ class Analysis:
     maps: Maps
     cells: Cells
     scores: tuple[Score, ...]
+    source: str = ""
+    """The input as it was named by the user, such as its path; empty for pixels that never were a file."""
     warnings: tuple[str, ...] = ()
     timings_s: dict[str, float] = field(default_factory=dict)
     """Seconds of wall time per stage: read, network, stitch, cells."""

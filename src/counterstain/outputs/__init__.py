@@ -1,0 +1,1 @@
+"""Writers: an ``Analysis`` in, files that other programs open out."""

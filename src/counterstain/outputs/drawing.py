@@ -1,0 +1,40 @@
+"""Draw the final cells as pixels: outlines in, label image and outline pixels out. Knows no file and no slide."""
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage.draw import polygon
+from skimage.segmentation import find_boundaries
+
+from counterstain.cells.table import Cells
+from counterstain.geometry import Box
+
+
+def painted_labels(cells: Cells, box: Box, scale: float) -> NDArray[np.int32]:
+    """Fill every outline with the number of its row in the table, counted from 1.
+
+    Parameters
+    ----------
+    box : the part to draw, in drawn pixels.
+    scale : drawn pixels per slide pixel, positive.
+
+    Returns
+    -------
+    (h, w) int32, 0 = background. A pixel belongs to a cell whose outline holds the pixel's centre; the later cell wins.
+    """
+    labels = np.zeros((box.height, box.width), np.int32)
+    origin = np.array([box.row + 0.5, box.col + 0.5])
+    for number, outline in enumerate(cells.outlines, start=1):
+        rows, cols = (outline * scale - origin).T
+        labels[polygon(rows, cols, labels.shape)] = number
+    return labels
+
+
+def outline_pixels(labels: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Return (h, w) bool: the pixels of each cell that touch, by a side, another cell or the background."""
+    found: NDArray[np.bool_] = find_boundaries(labels, connectivity=1, mode="inner")
+    return found
+
+
+def coloured(labels: NDArray[np.int32], colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return (h, w, 3) uint8 in which a pixel of cell ``i`` has row ``i`` of ``colours`` (n + 1, 3) and background row 0."""
+    return colours[labels]

@@ -1,0 +1,59 @@
+"""``DIR/NAME/``: all files of one slide, which appear together or not at all."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from counterstain.analysis import Analysis
+from counterstain.errors import OutputError
+from counterstain.outputs.atomic import replacing_folder
+from counterstain.outputs.names import writers_for
+from counterstain.outputs.record import FILE_NAME, read_record, write_record
+from counterstain.panel import Panel
+
+
+def write_folder(analysis: Analysis, folder: Path, formats: Iterable[str]) -> tuple[str, ...]:
+    """Write the files of the formats and ``analysis.json`` into ``folder`` and return their names.
+
+    What an earlier run wrote there is replaced as a whole; whatever else lies in the folder stays.
+
+    Raises
+    ------
+    OutputError
+        Something cannot be written; an earlier folder is then unchanged and a new one does not appear.
+    """
+    writers = writers_for(formats, analysis.manifest.panel)
+    names = tuple(writers)
+    earlier = written_files(folder)
+    with replacing_folder(folder, lambda name: name in earlier or name in names or name == FILE_NAME) as hidden:
+        for name, write in writers.items():
+            write(analysis, hidden / name)
+        write_record(analysis, hidden / FILE_NAME, names)
+    return (*names, FILE_NAME)
+
+
+def written_files(folder: Path) -> frozenset[str]:
+    """Return the names of the files in ``folder`` that its ``analysis.json`` says a run has written; none without one."""
+    content = read_record(folder)
+    return frozenset(content.get("files", ())) if content else frozenset()
+
+
+def is_output(path: Path) -> bool:
+    """Return whether a file was written by an earlier run."""
+    return path.name in written_files(path.parent)
+
+
+def check_free(folder: Path, formats: Iterable[str], panel: Panel) -> None:
+    """Check that writing would replace nothing.
+
+    Raises
+    ------
+    OutputError
+        The folder holds an earlier result, or files of the same names from elsewhere, or is a file.
+    """
+    if read_record(folder) is not None:
+        raise OutputError(f"{folder} already holds a result; use --overwrite to replace it, or another --out")
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder} is a file where a folder is needed; move it away or use another --out")
+    taken = sorted(name for name in (*writers_for(formats, panel), FILE_NAME) if (folder / name).exists())
+    if taken:
+        raise OutputError(f"{folder} already holds {', '.join(taken)}; use --overwrite to replace them, or another --out")

@@ -1,0 +1,85 @@
+"""``cells.geojson``: every nucleus as a QuPath detection with its class and measurements.
+
+Coordinates are pixels of the slide at full size, x right and y down, as QuPath expects them.
+"""
+
+import json
+import math
+import uuid
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from counterstain.analysis import Analysis
+from counterstain.cells.table import FLAG_TOUCHES_BORDER, Cells
+from counterstain.outputs.atomic import replacing
+from counterstain.outputs.version import FORMAT_VERSION
+
+NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://counterstain/cells")
+
+MEASUREMENTS = {
+    "area_um2": "Nucleus: Area µm^2",
+    "perimeter_um": "Nucleus: Perimeter µm",
+    "eccentricity": "Nucleus: Eccentricity",
+    "p_positive": "Nucleus: Positive probability",
+    "marker_mean": "Nucleus: Marker mean",
+    "marker_max": "Nucleus: Marker max",
+    "dab_od_mean": "Nucleus: DAB OD mean",
+    "hematoxylin_od_mean": "Nucleus: Hematoxylin OD mean",
+    "dapi_mean": "Nucleus: DAPI mean",
+    "lap2_mean": "Nucleus: LAP2 mean",
+}
+"""Column -> measurement, named as QuPath names its own."""
+
+CLASSIFICATIONS = {
+    True: {"name": "Positive", "color": [250, 62, 62]},
+    False: {"name": "Negative", "color": [112, 112, 225]},
+}
+
+
+def write_geojson(analysis: Analysis, path: Path) -> None:
+    """Write a FeatureCollection with one detection per nucleus, one feature per line.
+
+    A feature's id is a UUID made from the slide's name and the ``cell_id``, so that it is the same in every run.
+    """
+    with replacing(path) as hidden, hidden.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(f'{{"type": "FeatureCollection", "counterstain": {{"format_version": {FORMAT_VERSION}}}, "features": [')
+        for row in range(len(analysis.cells)):
+            file.write("\n" if row == 0 else ",\n")
+            file.write(json.dumps(feature(analysis.cells, row, analysis.slide.name), allow_nan=False, ensure_ascii=False))
+        file.write("\n]}\n")
+
+
+def feature(cells: Cells, row: int, slide_name: str) -> dict[str, Any]:
+    """Return one row of the table as a GeoJSON feature."""
+    cell_id = int(cells["cell_id"][row])
+    return {
+        "type": "Feature",
+        "id": str(uuid.uuid5(NAMESPACE, f"{slide_name}/{cell_id}")),
+        "geometry": {"type": "Polygon", "coordinates": [closed_ring(cells.outlines[row])]},
+        "properties": {
+            "objectType": "detection",
+            "name": str(cell_id),
+            "classification": CLASSIFICATIONS[bool(cells["is_positive"][row])],
+            "isLocked": False,
+            "measurements": _measurements(cells, row),
+        },
+    }
+
+
+def closed_ring(outline: NDArray[np.float64]) -> list[list[float]]:
+    """Turn an open ring of (row, col) into a closed one of [x, y]."""
+    ring = np.round(outline[:, ::-1], 3).tolist()
+    return [[_short(value) for value in point] for point in [*ring, ring[0]]]
+
+
+def _measurements(cells: Cells, row: int) -> dict[str, float]:
+    values = {title: float(f"{cells[column][row]:.6g}") for column, title in MEASUREMENTS.items()}
+    values["Nucleus: Touches border"] = float(bool(cells["flags"][row] & FLAG_TOUCHES_BORDER))
+    return {title: value for title, value in values.items() if math.isfinite(value)}
+
+
+def _short(value: float) -> float:
+    return int(value) if value == int(value) else value

@@ -1,0 +1,92 @@
+"""``modalities.ome.tiff``: every inferred plane as one 8-bit channel of a tiled, pyramidal OME-TIFF.
+
+Deflate compression, which every reader has; nothing here needs more than tifffile and NumPy.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from counterstain.analysis import Analysis
+from counterstain.geometry import Box
+from counterstain.outputs.atomic import replacing
+from counterstain.panel import Channel, Colour
+
+TILE_PX = 256
+SMALLEST_LEVEL_PX = 2048
+"""An image with a longer side gets half-size levels until no side is longer."""
+
+RGB: tuple[tuple[str, Colour], ...] = (("red", (255, 0, 0)), ("green", (0, 255, 0)), ("blue", (0, 0, 255)))
+CLASSES: tuple[tuple[str, Colour], ...] = (("positive", (255, 0, 0)), ("boundary", (0, 255, 0)), ("negative", (0, 0, 255)))
+
+
+def write_ome_tiff(analysis: Analysis, path: Path) -> None:
+    """Write the modalities and the segmentation map, in the order of the panel, with names, colours and pixel size.
+
+    The segmentation here is what the model inferred, so that it can be read back as probabilities times 255;
+    ``segmentation.png`` shows the final cells.
+    """
+    channels = [channel for channel in analysis.manifest.panel.channels if channel.role != "distance"]
+    level = _stack(analysis, channels)
+    levels = _number_of_smaller_levels(level.shape[1:])
+    options: dict[str, Any] = {"compression": "zlib", "tile": (TILE_PX, TILE_PX), "photometric": "minisblack"}
+    with replacing(path) as hidden, tifffile.TiffWriter(hidden, ome=True, bigtiff=level.nbytes > 2**31) as writer:
+        writer.write(level, subifds=levels, metadata=_metadata(analysis, channels), **_resolution(analysis, 1), **options)
+        for number in range(1, levels + 1):
+            level = halved(level)
+            writer.write(level, subfiletype=1, metadata=None, **_resolution(analysis, 2**number), **options)
+
+
+def halved(level: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the (c, ceil(h / 2), ceil(w / 2)) uint8 means of 2 x 2 pixels; an odd last row or column counts twice."""
+    _, height, width = level.shape
+    even = np.pad(level, ((0, 0), (0, height % 2), (0, width % 2)), mode="edge").astype(np.uint16)
+    sums = even[:, ::2, ::2] + even[:, 1::2, ::2] + even[:, ::2, 1::2] + even[:, 1::2, 1::2]
+    return ((sums + 2) // 4).astype(np.uint8)
+
+
+def _stack(analysis: Analysis, channels: list[Channel]) -> NDArray[np.uint8]:
+    whole = Box.whole(analysis.maps.size)
+    planes = [analysis.maps[channel.name].as_bytes(whole) for channel in channels]
+    return np.ascontiguousarray(np.moveaxis(np.concatenate(planes, axis=2), 2, 0))  # (c, h, w)
+
+
+def _number_of_smaller_levels(shape: tuple[int, ...]) -> int:
+    longest, levels = max(shape), 0
+    while longest > SMALLEST_LEVEL_PX:
+        longest, levels = (longest + 1) // 2, levels + 1
+    return levels
+
+
+def _resolution(analysis: Analysis, reduction: int) -> dict[str, Any]:
+    pixels_per_cm = 1e4 / (analysis.maps.mpp * reduction)
+    return {"resolution": (pixels_per_cm, pixels_per_cm), "resolutionunit": "CENTIMETER"}
+
+
+def _metadata(analysis: Analysis, channels: list[Channel]) -> dict[str, Any]:
+    names, colours = zip(*(plane for channel in channels for plane in _planes(channel)), strict=True)
+    return {
+        "axes": "CYX",
+        "Name": analysis.slide.name,
+        "PhysicalSizeX": analysis.maps.mpp,
+        "PhysicalSizeXUnit": "µm",
+        "PhysicalSizeY": analysis.maps.mpp,
+        "PhysicalSizeYUnit": "µm",
+        "Channel": {"Name": list(names), "Color": [_signed_rgba(colour) for colour in colours]},
+    }
+
+
+def _planes(channel: Channel) -> list[tuple[str, Colour]]:
+    title = channel.title or channel.name
+    if channel.planes == 1:
+        return [(title, channel.colour)]
+    parts = CLASSES if channel.role == "segmentation" else RGB
+    return [(f"{title} {part}", colour) for part, colour in parts]
+
+
+def _signed_rgba(colour: Colour) -> int:
+    """Return the colour as OME-XML writes it: red, green, blue and alpha as one signed 32-bit number."""
+    return int.from_bytes(bytes((*colour, 255)), "big", signed=True)

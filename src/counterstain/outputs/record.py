@@ -1,0 +1,125 @@
+"""``analysis.json``: the numbers of one slide and everything needed to know how they were made.
+
+It is also the mark of an output folder: it lists the files that were written beside it, so that no later run takes one of them
+for an input.
+"""
+
+import json
+import math
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from counterstain.analysis import Analysis
+from counterstain.outputs.atomic import replacing
+from counterstain.outputs.version import FORMAT_VERSION
+from counterstain.scoring.base import Score
+
+FILE_NAME = "analysis.json"
+FORMAT_NAME = "counterstain analysis"
+PACKAGES = ("counterstain", "numpy", "scipy", "scikit-image", "onnxruntime", "pillow", "tifffile")
+
+
+def write_record(analysis: Analysis, path: Path, files: tuple[str, ...] = ()) -> None:
+    """Write strict JSON (NaN and infinity become null); ``files`` are the names written beside it."""
+    text = json.dumps(record(analysis, files), indent=2, ensure_ascii=False, allow_nan=False)
+    with replacing(path) as hidden:
+        hidden.write_text(text + "\n", encoding="utf-8", newline="\n")
+
+
+def record(analysis: Analysis, files: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return what ``analysis.json`` holds, made of JSON's own types alone."""
+    content: dict[str, Any] = finite(
+        {
+            "format": FORMAT_NAME,
+            "format_version": FORMAT_VERSION,
+            "slide": _slide(analysis),
+            "bundle": _bundle(analysis),
+            "counts": counts(analysis),
+            "scores": [_score(score) for score in analysis.scores],
+            "thresholds": analysis.cells.thresholds,
+            "warnings": list(analysis.warnings),
+            "timings_s": {stage: round(seconds, 4) for stage, seconds in analysis.timings_s.items()},
+            "versions": package_versions(),
+            "files": [*files, FILE_NAME],
+        }
+    )
+    return content
+
+
+def read_record(folder: Path) -> dict[str, Any] | None:
+    """Return the record in a folder, or None when the folder holds no readable record of this package."""
+    try:
+        content = json.loads((folder / FILE_NAME).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    is_ours = isinstance(content, dict) and content.get("format") == FORMAT_NAME
+    return content if is_ours else None
+
+
+def counts(analysis: Analysis) -> dict[str, int]:
+    """Return the number of nuclei, in all and by class."""
+    positive = int(analysis.cells["is_positive"].sum())
+    return {"nuclei": len(analysis.cells), "positive": positive, "negative": len(analysis.cells) - positive}
+
+
+def package_versions() -> dict[str, str]:
+    """Return the version of every package that can change a number; "missing" where there is none."""
+    return {package: _version(package) for package in PACKAGES}
+
+
+def finite(value: Any) -> Any:
+    """Return nested dicts and lists with NaN and infinity replaced by None, which JSON can say."""
+    if isinstance(value, dict):
+        return {key: finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(inner) for inner in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _slide(analysis: Analysis) -> dict[str, Any]:
+    slide, maps = analysis.slide, analysis.maps
+    return {
+        "name": slide.name,
+        "source": analysis.source,
+        "width_px": slide.size.width,
+        "height_px": slide.size.height,
+        "mpp": slide.resolution.mpp,
+        "mpp_source": slide.resolution.source,
+        "analysed_mpp": maps.mpp,
+        "analysed_width_px": maps.size.width,
+        "analysed_height_px": maps.size.height,
+    }
+
+
+def _bundle(analysis: Analysis) -> dict[str, Any]:
+    manifest = analysis.manifest
+    return {
+        "name": manifest.name,
+        "version": manifest.version,
+        "fingerprint": analysis.fingerprint,
+        "marker": manifest.panel.marker,
+        "licence": manifest.licence,
+    }
+
+
+def _score(score: Score) -> dict[str, Any]:
+    return {
+        "name": score.name,
+        "value": score.value,
+        "unit": score.unit,
+        "interval_95": list(score.interval),
+        "interval_method": score.interval_method,
+        "counts": dict(score.counts),
+        "region": score.region,
+        "warnings": list(score.warnings),
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "missing"

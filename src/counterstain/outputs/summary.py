@@ -1,0 +1,98 @@
+"""``DIR/summary.csv``: one row per image of an output folder, also for images that failed."""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from counterstain.outputs.atomic import replacing
+from counterstain.outputs.record import read_record
+
+FILE_NAME = "summary.csv"
+COLUMNS = (
+    "name",
+    "source",
+    "status",
+    "nuclei",
+    "positive",
+    "negative",
+    "percent_positive",
+    "percent_positive_low",
+    "percent_positive_high",
+    "mpp",
+    "mpp_source",
+    "bundle",
+    "bundle_version",
+    "warnings",
+    "error",
+)
+
+Status = Literal["done", "kept", "failed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """An input that has no result."""
+
+    name: str
+    source: str
+    error: str
+
+
+def write_summary(folder: Path, done: set[str], failures: list[Failure]) -> Path:
+    """Write ``summary.csv`` over all results that lie in ``folder`` and all failures of this run; return its path.
+
+    Parameters
+    ----------
+    done : names of the results of this run; those of earlier runs have the status ``kept``.
+    """
+    path = folder / FILE_NAME
+    rows = summary_rows(folder, done, failures)
+    with replacing(path) as hidden, hidden.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n", restval="")
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def summary_rows(folder: Path, done: set[str], failures: list[Failure]) -> list[dict[str, Any]]:
+    """Return the rows in the order of the names, failures after results."""
+    rows = []
+    for entry in sorted(folder.iterdir()):
+        content = None if entry.name.startswith(".") else read_record(entry)
+        if content is not None:
+            status: Status = "done" if entry.name in done else "kept"
+            rows.append({"name": entry.name, "status": status, **result_row(content)})
+    for failure in failures:
+        row = {"name": failure.name, "source": failure.source, "status": "failed", "error": _one_line(failure.error)}
+        rows.append(row)
+    return rows
+
+
+def result_row(content: dict[str, Any]) -> dict[str, Any]:
+    """Return the part of a record that goes into the summary; a value that does not exist is left out."""
+    slide, bundle = content["slide"], content["bundle"]
+    row = {
+        "source": slide["source"],
+        **content["counts"],
+        **_percent_positive(content["scores"]),
+        "mpp": slide["mpp"],
+        "mpp_source": slide["mpp_source"],
+        "bundle": bundle["name"],
+        "bundle_version": bundle["version"],
+        "warnings": _one_line("; ".join(content["warnings"])),
+    }
+    return {key: value for key, value in row.items() if value is not None}
+
+
+def _percent_positive(scores: list[dict[str, Any]]) -> dict[str, Any]:
+    for score in scores:
+        if score["name"] == "percent_positive" and score["region"] == "all":
+            low, high = score["interval_95"]
+            values = {"percent_positive": score["value"], "percent_positive_low": low, "percent_positive_high": high}
+            return {key: None if value is None else round(value, 2) for key, value in values.items()}
+    return {}
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

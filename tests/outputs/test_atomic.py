@@ -1,0 +1,119 @@
+import errno
+import os
+
+import pytest
+
+from counterstain.errors import OutputError
+from counterstain.outputs.atomic import replacing, replacing_folder
+
+
+def names(folder):
+    return sorted(entry.name for entry in folder.iterdir())
+
+
+def write_half(writing, fault):
+    with writing as hidden:
+        (hidden / "new.csv" if hidden.is_dir() else hidden).write_text("half")
+        raise fault
+
+
+def full_disk(*_):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_file_appears_only_when_it_is_complete(tmp_path):
+    with replacing(tmp_path / "a.txt") as hidden:
+        hidden.write_text("x")
+        assert not (tmp_path / "a.txt").exists()
+    assert names(tmp_path) == ["a.txt"]
+
+
+@pytest.mark.parametrize("fault", [ValueError, KeyboardInterrupt])
+def test_an_interrupted_file_leaves_what_was_there_before(tmp_path, fault):
+    (tmp_path / "a.txt").write_text("old")
+    with pytest.raises(fault):
+        write_half(replacing(tmp_path / "a.txt"), fault)
+    assert names(tmp_path) == ["a.txt"]
+    assert (tmp_path / "a.txt").read_text() == "old"
+
+
+def test_a_full_disk_says_so_and_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "replace", full_disk)
+    with pytest.raises(OutputError, match="disk is full"), replacing(tmp_path / "a.txt") as hidden:
+        hidden.write_text("x")
+    assert names(tmp_path) == []
+
+
+def test_a_file_where_a_folder_is_needed_is_named(tmp_path):
+    (tmp_path / "out").write_text("a file")
+    with (
+        pytest.raises(OutputError, match="a file stands where a folder is needed"),
+        replacing(tmp_path / "out" / "a") as hidden,
+    ):
+        hidden.write_text("x")
+
+
+def test_an_error_without_advice_keeps_the_system_s_words(tmp_path):
+    with pytest.raises(OutputError, match="odd"), replacing(tmp_path / "a"):
+        raise OSError("odd")
+
+
+def test_a_folder_appears_only_when_it_is_complete(tmp_path):
+    with replacing_folder(tmp_path / "deep" / "out", lambda name: True) as hidden:
+        (hidden / "a").write_text("x")
+        assert not (tmp_path / "deep" / "out").exists()
+    assert names(tmp_path / "deep") == ["out"]
+
+
+def test_a_replaced_folder_keeps_what_is_not_ours(tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "notes.txt").write_text("mine")
+    (out / "old.csv").write_text("old")
+    with replacing_folder(out, lambda name: name == "old.csv") as hidden:
+        (hidden / "new.csv").write_text("new")
+    assert names(out) == ["new.csv", "notes.txt"]
+    assert names(tmp_path) == ["out"]
+
+
+@pytest.mark.parametrize("fault", [ValueError, KeyboardInterrupt])
+def test_an_interrupted_folder_leaves_what_was_there_before(tmp_path, fault):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "old.csv").write_text("old")
+    with pytest.raises(fault):
+        write_half(replacing_folder(out, lambda name: True), fault)
+    assert names(out) == ["old.csv"]
+    assert names(tmp_path) == ["out"]
+
+
+def test_a_disk_that_fills_between_the_two_renames_restores_the_old_folder(tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "old.csv").write_text("old")
+    real = os.replace
+    monkeypatch.setattr(os, "replace", lambda a, b: full_disk() if str(a).endswith(".part") else real(a, b))
+    with pytest.raises(OutputError, match="disk is full"), replacing_folder(out, lambda name: True) as hidden:
+        (hidden / "new.csv").write_text("new")
+    assert names(out) == ["old.csv"]
+    assert names(tmp_path) == ["out"]
+
+
+def test_what_a_killed_run_set_aside_is_put_back(tmp_path):
+    aside, stale = tmp_path / ".out.old", tmp_path / ".out.part"
+    aside.mkdir()
+    stale.mkdir()
+    (aside / "notes.txt").write_text("mine")
+    (stale / "half").write_text("half")
+    with replacing_folder(tmp_path / "out", lambda name: name != "notes.txt") as hidden:
+        (hidden / "new.csv").write_text("new")
+    assert names(tmp_path / "out") == ["new.csv", "notes.txt"]
+    assert names(tmp_path) == ["out"]
+
+
+def test_a_folder_does_not_replace_a_file(tmp_path):
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(OutputError, match="file stands"), replacing_folder(tmp_path / "out", lambda name: True) as hidden:
+        (hidden / "a").write_text("x")
+    assert (tmp_path / "out").read_text() == "mine"
+    assert names(tmp_path) == ["out"]

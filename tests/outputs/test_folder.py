@@ -1,0 +1,101 @@
+import errno
+import os
+
+import pytest
+
+from counterstain.errors import OutputError, UsageError
+from counterstain.outputs import names as format_names
+from counterstain.outputs.folder import check_free, is_output, write_folder, written_files
+from counterstain.outputs.names import FORMATS, check_formats, default_formats, skipped_formats
+from counterstain.panel import DEFAULT_PANEL
+
+
+def names(folder):
+    return sorted(entry.name for entry in folder.iterdir())
+
+
+def test_all_formats_together_give_every_file(analysis, tmp_path):
+    written = write_folder(analysis, tmp_path / "tile", default_formats())
+    assert sorted(written) == names(tmp_path / "tile")
+    assert names(tmp_path / "tile") == [
+        "analysis.json",
+        "cells.csv",
+        "cells.geojson",
+        "cells.parquet",
+        "dapi.png",
+        "hematoxylin.png",
+        "lap2.png",
+        "marker.png",
+        "modalities.ome.tiff",
+        "overlay.png",
+        "segmentation.png",
+    ]
+
+
+def test_files_of_a_run_are_known_as_outputs_and_strangers_are_not(analysis, tmp_path):
+    write_folder(analysis, tmp_path / "tile", ("overlay",))
+    (tmp_path / "tile" / "mine.png").write_text("x")
+    assert is_output(tmp_path / "tile" / "overlay.png")
+    assert not is_output(tmp_path / "tile" / "mine.png")
+    assert written_files(tmp_path) == frozenset()
+
+
+def test_overwriting_removes_files_of_formats_that_are_no_longer_asked_for(analysis, tmp_path):
+    write_folder(analysis, tmp_path / "tile", ("overlay", "csv"))
+    (tmp_path / "tile" / "mine.png").write_text("x")
+    write_folder(analysis, tmp_path / "tile", ("csv",))
+    assert names(tmp_path / "tile") == ["analysis.json", "cells.csv", "mine.png"]
+
+
+def test_a_disk_that_fills_at_the_third_file_leaves_nothing(analysis, tmp_path, monkeypatch):
+    real, calls = os.replace, []
+
+    def third_fails(source, target):
+        calls.append(target)
+        if len(calls) == 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", third_fails)
+    with pytest.raises(OutputError, match="disk is full"):
+        write_folder(analysis, tmp_path / "tile", default_formats())
+    assert names(tmp_path) == []
+
+
+def test_an_earlier_result_is_not_replaced_unasked(analysis, tmp_path):
+    check_free(tmp_path / "tile", ("csv",), DEFAULT_PANEL)
+    write_folder(analysis, tmp_path / "tile", ("csv",))
+    with pytest.raises(OutputError, match="--overwrite"):
+        check_free(tmp_path / "tile", ("csv",), DEFAULT_PANEL)
+
+
+def test_a_stranger_s_file_is_not_replaced_unasked(tmp_path):
+    (tmp_path / "tile").mkdir()
+    (tmp_path / "tile" / "dapi.png").write_text("mine")
+    check_free(tmp_path / "tile", ("csv",), DEFAULT_PANEL)
+    with pytest.raises(OutputError, match=r"dapi\.png"):
+        check_free(tmp_path / "tile", ("modalities",), DEFAULT_PANEL)
+
+
+def test_a_file_in_the_place_of_the_folder_is_named(tmp_path):
+    (tmp_path / "tile").write_text("mine")
+    with pytest.raises(OutputError, match="is a file"):
+        check_free(tmp_path / "tile", ("csv",), DEFAULT_PANEL)
+
+
+def test_an_unknown_format_lists_the_known_ones():
+    with pytest.raises(UsageError, match="geojson"):
+        check_formats(["xlsx"])
+
+
+def test_without_pyarrow_parquet_is_skipped_unless_asked_for(monkeypatch):
+    monkeypatch.setattr(format_names.importlib.util, "find_spec", lambda name: None)
+    assert "parquet" not in default_formats()
+    assert skipped_formats() == ("parquet",)
+    check_formats(default_formats())
+    with pytest.raises(OutputError, match=r"pip install"):
+        check_formats(["parquet"])
+
+
+def test_every_format_describes_itself():
+    assert all(form.description for form in FORMATS.values())

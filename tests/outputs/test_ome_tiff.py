@@ -1,0 +1,79 @@
+import dataclasses
+import xml.etree.ElementTree as ET
+
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import given
+from hypothesis import strategies as st
+from skimage.measure import block_reduce
+
+from counterstain.geometry import Size
+from counterstain.outputs.ome_tiff import halved, write_ome_tiff
+from counterstain.panel import DEFAULT_PANEL
+from counterstain.stitching.maps import Maps, Plane
+
+OME = "{http://www.openmicroscopy.org/Schemas/OME/2016-06}"
+
+
+def resized(analysis, size):
+    planes = {
+        channel.name: Plane(np.random.default_rng(0).integers(0, 255, (size.height, size.width, channel.planes), np.uint8))
+        for channel in DEFAULT_PANEL.channels
+    }
+    return dataclasses.replace(analysis, maps=Maps(size=size, mpp=0.25, panel=DEFAULT_PANEL, planes=planes))
+
+
+def test_all_planes_are_read_back_with_names_colours_and_pixel_size(analysis, tmp_path):
+    write_ome_tiff(resized(analysis, Size(12, 16)), tmp_path / "m.ome.tiff")
+    with tifffile.TiffFile(tmp_path / "m.ome.tiff") as file:
+        pixels = ET.fromstring(file.ome_metadata)  # noqa: S314 (our own)
+        pixels = pixels.find(f"{OME}Image/{OME}Pixels")
+        assert file.series[0].axes == "CYX"
+        assert file.series[0].shape == (9, 12, 16)
+        assert file.pages[0].is_tiled
+        assert file.pages[0].compression == tifffile.COMPRESSION.ADOBE_DEFLATE
+    assert float(pixels.get("PhysicalSizeX")) == float(pixels.get("PhysicalSizeY")) == 0.25
+    channels = {channel.get("Name"): int(channel.get("Color")) for channel in pixels.findall(f"{OME}Channel")}
+    assert list(channels) == [
+        "Hematoxylin red",
+        "Hematoxylin green",
+        "Hematoxylin blue",
+        "DAPI",
+        "LAP2beta",
+        "Marker",
+        "Segmentation positive",
+        "Segmentation boundary",
+        "Segmentation negative",
+    ]
+    assert channels["DAPI"] == -1  # white, opaque
+    assert channels["LAP2beta"] == 0x00FF00FF
+    assert channels["Segmentation positive"] == 0xFF0000FF - 2**32
+
+
+def test_planes_hold_what_was_inferred(analysis, tmp_path):
+    big = resized(analysis, Size(30, 40))
+    write_ome_tiff(big, tmp_path / "m.ome.tiff")
+    written = tifffile.imread(tmp_path / "m.ome.tiff")
+    np.testing.assert_array_equal(written[3], big.maps["dapi"].stored[:, :, 0])
+    np.testing.assert_array_equal(written[8], big.maps["segmentation"].stored[:, :, 2])
+
+
+@pytest.mark.parametrize(("size", "levels"), [(Size(40, 2048), 1), (Size(40, 2049), 2), (Size(4097, 30), 3)])
+def test_an_image_longer_than_2048_px_has_smaller_levels(analysis, tmp_path, size, levels):
+    write_ome_tiff(resized(analysis, size), tmp_path / "m.ome.tiff")
+    with tifffile.TiffFile(tmp_path / "m.ome.tiff") as file:
+        shapes = [level.shape for level in file.series[0].levels]
+    assert len(shapes) == levels
+    assert shapes[-1][1:] == (-(-size.height // 2 ** (levels - 1)), -(-size.width // 2 ** (levels - 1)))
+
+
+@given(st.integers(1, 6), st.integers(1, 6), st.integers(0, 2**32 - 1))
+def test_a_half_size_level_is_the_mean_of_two_by_two_pixels(half_height, half_width, seed):
+    level = np.random.default_rng(seed).integers(0, 256, (2, 2 * half_height, 2 * half_width), np.uint8)
+    expected = np.floor(block_reduce(level, (1, 2, 2), np.mean) + 0.5)
+    np.testing.assert_array_equal(halved(level), expected)
+
+
+def test_an_odd_last_column_is_kept():
+    assert halved(np.array([[[0, 0, 9]]], np.uint8)).tolist() == [[[0, 9]]]

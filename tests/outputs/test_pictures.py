@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from counterstain.outputs.pictures import write_modality, write_overlay, write_segmentation
+
+LETTERS = {(0, 0, 0): ".", (255, 0, 0): "R", (0, 0, 255): "B", (0, 255, 0): "g", (240, 240, 240): " "}
+
+
+def pixels_of(path):
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+def drawn(path):
+    pixels = pixels_of(path)
+    return ["".join(LETTERS[tuple(map(int, pixel))] for pixel in row) for row in pixels]
+
+
+def test_the_segmentation_is_red_blue_within_green_lines(analysis, tmp_path):
+    write_segmentation(analysis, tmp_path / "s.png")
+    assert drawn(tmp_path / "s.png") == [
+        "................",
+        ".gggggggg.......",
+        ".gRRggBBg.......",
+        ".gRRggBBg.......",
+        ".gggggggg.......",
+        "................",
+        "................",
+        "................",
+        "..........gggggg",
+        "..........gRRRRR",
+        "..........gRRRRR",
+        "..........gRRRRR",
+    ]
+
+
+def test_the_overlay_is_the_slide_with_outlines(analysis, tmp_path):
+    write_overlay(analysis, tmp_path / "o.png")
+    assert drawn(tmp_path / "o.png")[:6] == [
+        "                ",
+        " RRRRBBBB       ",
+        " R  RB  B       ",
+        " R  RB  B       ",
+        " RRRRBBBB       ",
+        "                ",
+    ]
+
+
+@pytest.mark.parametrize(("maps_mpp", "factor"), [(0.125, 2), (0.25, 1)])
+def test_pictures_have_the_size_of_the_maps(make_analysis, squares, tmp_path, maps_mpp, factor):
+    scaled = make_analysis(maps_mpp=maps_mpp)
+    write_segmentation(scaled, tmp_path / "s.png")
+    write_overlay(scaled, tmp_path / "o.png")
+    segmentation, overlay = pixels_of(tmp_path / "s.png"), pixels_of(tmp_path / "o.png")
+    assert segmentation.shape == overlay.shape == (12 * factor, 16 * factor, 3)
+    painted = segmentation.any(axis=2).sum()
+    assert painted == sum(box.size.area for box in squares) * factor**2
+
+
+def test_a_modality_is_shown_in_the_colour_of_its_channel(analysis, tmp_path):
+    write_modality(analysis, tmp_path / "lap2.png", "lap2")
+    write_modality(analysis, tmp_path / "hematoxylin.png", "hematoxylin")
+    assert pixels_of(tmp_path / "lap2.png")[0, 0].tolist() == [0, 30, 0]
+    assert pixels_of(tmp_path / "hematoxylin.png")[0, 0].tolist() == [10, 10, 10]

@@ -1,0 +1,59 @@
+import dataclasses
+import json
+import math
+
+import pytest
+
+from counterstain.outputs.record import finite, read_record, record, write_record
+
+
+def test_a_record_is_strict_json_and_says_what_was_counted_and_how(analysis, tmp_path):
+    write_record(analysis, tmp_path / "analysis.json", ("cells.csv",))
+    content = read_record(tmp_path)
+    assert content["format_version"] == 1
+    assert content["counts"] == {"nuclei": 3, "positive": 2, "negative": 1}
+    assert content["slide"]["mpp"] == 0.25
+    assert content["slide"]["mpp_source"] == "metadata"
+    assert content["bundle"] | {"licence": 0, "marker": 0} == {
+        "name": "drawn",
+        "version": "1.0",
+        "fingerprint": "0" * 64,
+        "licence": 0,
+        "marker": 0,
+    }
+    assert content["thresholds"]["decoder"] == "watershed"
+    assert content["scores"][0]["interval_95"] == [20.77, 93.85]
+    assert content["warnings"] == ["only 3 nuclei"]
+    assert content["files"] == ["cells.csv", "analysis.json"]
+    assert content["versions"]["numpy"]
+    assert content["timings_s"] == {"network": 0.25}
+
+
+def test_a_score_of_no_cells_is_null(analysis):
+    nothing = dataclasses.replace(analysis.scores[0], value=math.nan, interval=(math.nan, math.inf))
+    score = record(dataclasses.replace(analysis, scores=(nothing,)))["scores"][0]
+    assert score["value"] is None
+    assert score["interval_95"] == [None, None]
+
+
+def test_finite_reaches_into_lists_and_keeps_everything_else():
+    assert finite({"a": [1, math.nan, ("x", -math.inf)], "b": True}) == {"a": [1, None, ["x", None]], "b": True}
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": "other"}', "\xff"])
+def test_a_file_of_the_same_name_from_elsewhere_is_no_record(tmp_path, text):
+    (tmp_path / "analysis.json").write_bytes(text.encode("latin-1"))
+    assert read_record(tmp_path) is None
+
+
+def test_no_file_is_no_record(tmp_path):
+    assert read_record(tmp_path) is None
+
+
+def test_the_record_is_json_for_every_reader(analysis, tmp_path):
+    write_record(analysis, tmp_path / "analysis.json")
+
+    def refuse(constant):
+        raise AssertionError(constant)
+
+    json.loads((tmp_path / "analysis.json").read_text(encoding="utf-8"), parse_constant=refuse)

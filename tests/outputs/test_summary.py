@@ -1,0 +1,31 @@
+import csv
+import dataclasses
+import math
+
+from counterstain.outputs.folder import write_folder
+from counterstain.outputs.summary import COLUMNS, Failure, write_summary
+
+
+def rows_of(path):
+    return list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+
+
+def test_every_image_has_a_row_also_one_that_failed(analysis, tmp_path):
+    write_folder(analysis, tmp_path / "new", ("json",))
+    write_folder(analysis, tmp_path / "earlier", ("json",))
+    path = write_summary(tmp_path, {"new"}, [Failure(name="bad", source="bad.png", error="not an\nimage")])
+    rows = rows_of(path)
+    assert [(row["name"], row["status"]) for row in rows] == [("earlier", "kept"), ("new", "done"), ("bad", "failed")]
+    assert list(rows[0]) == list(COLUMNS)
+    assert rows[1]["nuclei"] == "3"
+    assert rows[1]["percent_positive"] == "66.67"
+    assert rows[1]["warnings"] == "only 3 nuclei"
+    assert rows[2]["error"] == "not an image"
+    assert rows[2]["nuclei"] == ""
+
+
+def test_a_score_of_no_cells_is_an_empty_field(analysis, tmp_path):
+    nothing = dataclasses.replace(analysis.scores[0], value=math.nan, interval=(math.nan, math.nan))
+    write_folder(dataclasses.replace(analysis, scores=(nothing,)), tmp_path / "empty", ("json",))
+    write_folder(dataclasses.replace(analysis, scores=()), tmp_path / "none", ("json",))
+    assert [row["percent_positive"] for row in rows_of(write_summary(tmp_path, set(), []))] == ["", ""]
