@@ -1,7 +1,7 @@
 """The pixel contract: what an image is in this package, and its optical densities.
 
-An ``image`` is (h, w, 3) uint8 RGB. Arrays of other layouts come in through ``to_rgb`` or are refused; floats are in [0, 1]. Nothing
-here knows files, slides or models.
+An ``image`` is (h, w, 3) uint8 RGB. Arrays of other layouts come in through ``to_rgb`` or are refused; floats are in [0, 1].
+Nothing here knows files, slides or models.
 """
 
 from collections.abc import Sequence
@@ -119,8 +119,8 @@ def optical_density(image: NDArray[Any]) -> NDArray[np.float32]:
 def unmix(image: NDArray[Any], stains: Sequence[Stain] = HEMATOXYLIN_DAB) -> NDArray[np.float32]:
     """Separate stains by colour deconvolution (Ruifrok & Johnston 2001).
 
-    The optical density of each pixel is written as a sum of the unit-length stain vectors plus a residual orthogonal to them, which
-    is dropped; this is the least-squares solution. A negative amount is returned as 0.
+    The optical density of each pixel is written as a sum of the unit-length stain vectors plus a residual orthogonal to them,
+    which is dropped; this is the least-squares solution. A negative amount is returned as 0.
 
     Parameters
     ----------
@@ -137,4 +137,4 @@ def unmix(image: NDArray[Any], stains: Sequence[Stain] = HEMATOXYLIN_DAB) -> NDA
     red, green, blue = np.moveaxis(optical_density(image), -1, 0)
     # Written out, not as a matrix product, whose rounding depends on where a pixel lies in the array.
     amounts = [red * weight[0] + green * weight[1] + blue * weight[2] for weight in weights.T]
-    return np.maximum(np.stack(amounts, axis=-1), np.float32(0))
+    return np.asarray(np.maximum(np.stack(amounts, axis=-1), 0), dtype=np.float32)

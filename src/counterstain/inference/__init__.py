@@ -1,0 +1,1 @@
+"""From pixels to maps: bundles and the backends that run them."""

@@ -1,0 +1,1 @@
+"""From a path to pixels: the ``Slide`` protocol and its readers."""

@@ -11,6 +11,9 @@ from counterstain.slides.base import Resolution
 from counterstain.slides.resampling import read_resampled
 
 
+ASSUMED_RESOLUTION = Resolution(DEFAULT_MPP, "assumed")
+
+
 class ArraySlide:
     """A ``Slide`` over an array.
 
@@ -26,9 +29,7 @@ class ArraySlide:
         When the array is not an RGB image.
     """
 
-    def __init__(
-        self, pixels: NDArray[Any], *, name: str = "array", resolution: Resolution = Resolution(DEFAULT_MPP, "assumed")
-    ) -> None:
+    def __init__(self, pixels: NDArray[Any], *, name: str = "array", resolution: Resolution = ASSUMED_RESOLUTION) -> None:
         self._pixels = check_rgb(pixels)
         self.name = name
         self.resolution = resolution

@@ -20,7 +20,14 @@ MAX_ASPECT = 1.01
 
 _UM_OF_UNIT = {
     **dict.fromkeys(("µm", "\u03bcm", "um", "micron", "microns", "micrometer", "\\u00B5m"), 1.0),
-    **{"nm": 1e-3, "Å": 1e-4, "mm": 1e3, "cm": 1e4, "m": 1e6, "in": 25400.0, "inch": 25400.0, "pm": 1e-6},
+    "nm": 1e-3,
+    "Å": 1e-4,
+    "mm": 1e3,
+    "cm": 1e4,
+    "m": 1e6,
+    "in": 25400.0,
+    "inch": 25400.0,
+    "pm": 1e-6,
 }
 _UM_OF_RESOLUTION_UNIT = {2: 25400.0, 3: 10000.0}
 _METADATA_ERRORS = (ValueError, KeyError, TypeError, AttributeError, IndexError, ParseError)

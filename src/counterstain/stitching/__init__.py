@@ -1,0 +1,1 @@
+"""From the maps of tiles to the maps of a slide."""

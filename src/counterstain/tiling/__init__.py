@@ -1,0 +1,1 @@
+"""From the size of a slide to overlapping tiles, and where the tissue is."""

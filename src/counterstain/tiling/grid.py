@@ -50,5 +50,7 @@ class TileGrid:
         """Yield the tiles whose core meets ``region``, whole, row by row."""
         whole = Box.whole(self.size)
         for cell in region.intersection(whole).split(self.core_px):
-            core = Box(cell.row // self.core_px * self.core_px, cell.col // self.core_px * self.core_px, self.core_px, self.core_px)
+            core = Box(
+                cell.row // self.core_px * self.core_px, cell.col // self.core_px * self.core_px, self.core_px, self.core_px
+            )
             yield Tile(read=core.grown(self.margin_px), keep=core.intersection(whole))
