@@ -1,7 +1,7 @@
 """Build a frozen options dataclass from a TOML file and overrides.
 
-The file's tables are the nested dataclasses, its keys their fields. This module knows no option by name. All faults are reported
-together.
+The file's tables are the nested dataclasses, its keys their fields. This module knows no option by name. All faults are
+reported together.
 """
 
 import dataclasses

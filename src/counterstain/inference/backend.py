@@ -55,7 +55,7 @@ def check_outputs(outputs: Outputs, panel: Panel, batch_shape: tuple[int, ...]) 
         if not np.isfinite(values).all():
             bad = int(np.size(values) - np.isfinite(values).sum())
             raise BackendError(
-                f"the model's {channel.name!r} has {bad} values that are NaN or infinite; the weights or the runtime are broken, "
-                "check them with: counterstain doctor"
+                f"the model's {channel.name!r} has {bad} values that are NaN or infinite; the weights or the runtime are "
+                "broken, check them with: counterstain doctor"
             )
     return outputs

@@ -1,7 +1,7 @@
 """A model bundle: a folder (or a zip of it) with ``manifest.json`` and ONNX weights.
 
-Loading a bundle checks the SHA-256 of every weight file and executes nothing. Files are read into memory, never unpacked, and the
-bytes that were checked are the bytes that are used.
+Loading a bundle checks the SHA-256 of every weight file and executes nothing. Files are read into memory, never unpacked, and
+the bytes that were checked are the bytes that are used.
 """
 
 import hashlib
@@ -80,7 +80,8 @@ class Manifest(BaseModel):
     def _tile_has_a_core(self) -> Self:
         if self.tile_px <= 2 * self.margin_px or self.tile_px % self.stride_px:
             raise ValueError(
-                f"tile_px {self.tile_px} must be more than twice margin_px {self.margin_px} and a multiple of stride_px {self.stride_px}"
+                f"tile_px {self.tile_px} must be more than twice margin_px {self.margin_px} "
+                f"and a multiple of stride_px {self.stride_px}"
             )
         return self
 

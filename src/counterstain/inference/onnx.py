@@ -94,5 +94,6 @@ def _check_graph(session: onnxruntime.InferenceSession, names: list[str], bundle
     outputs = [value.name for value in session.get_outputs()]
     if inputs != [INPUT] or not set(names) <= set(outputs):
         raise BundleError(
-            f"the graph of the bundle {bundle.source} has inputs {inputs} and outputs {outputs}, expected [{INPUT!r}] and {names}"
+            f"the graph of the bundle {bundle.source} has inputs {inputs} and outputs {outputs}, "
+            f"expected [{INPUT!r}] and {names}"
         )

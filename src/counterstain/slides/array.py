@@ -10,7 +10,6 @@ from counterstain.images import check_rgb
 from counterstain.slides.base import Resolution
 from counterstain.slides.resampling import read_resampled
 
-
 ASSUMED_RESOLUTION = Resolution(DEFAULT_MPP, "assumed")
 
 

@@ -52,8 +52,11 @@ def _resample(read: ReadSource, source: Size, factor: float, box: Box) -> NDArra
     row, col = math.floor(box.row * factor) - halo, math.floor(box.col * factor) - halo
     stop_row, stop_col = math.ceil(box.stop_row * factor) + halo, math.ceil(box.stop_col * factor) + halo
     crop = _read_extended(read, source, Box(row, col, stop_row - row, stop_col - col))
-    window = (box.col * factor - col, box.row * factor - row, box.stop_col * factor - col, box.stop_row * factor - row)
-    return np.asarray(Image.fromarray(crop).resize((box.width, box.height), _FILTER, box=window))
+    # Across, then down, each on its own: Pillow picks the order by the shape, and rounds to whole grey levels in between.
+    wide = (box.col * factor - col, 0, box.stop_col * factor - col, crop.shape[0])
+    across = Image.fromarray(crop).resize((box.width, crop.shape[0]), _FILTER, box=wide)
+    tall = (0, box.row * factor - row, box.width, box.stop_row * factor - row)
+    return np.asarray(across.resize((box.width, box.height), _FILTER, box=tall))
 
 
 def _read_extended(read: ReadSource, source: Size, box: Box) -> NDArray[np.uint8]:

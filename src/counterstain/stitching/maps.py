@@ -1,7 +1,7 @@
 """Named planes over a whole slide: what inference writes and segmentation reads.
 
-Planes are stored as uint8 wherever they live (a NumPy array here, a Zarr array on disk for large slides) and are read as float32
-in [0, 1], so that a result does not depend on where its maps were kept.
+Planes are stored as uint8 wherever they live (a NumPy array here, a Zarr array on disk for large slides) and are read as
+float32 in [0, 1], so that a result does not depend on where its maps were kept.
 """
 
 from dataclasses import dataclass

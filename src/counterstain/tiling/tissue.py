@@ -11,8 +11,8 @@ GLASS_DENSITY = 0.10
 """Optical density above which even the clearest pixels are not glass."""
 
 THRESHOLD_RANGE = (0.02, 0.06)
-"""Optical density above the glass at which tissue may begin; Otsu's threshold is clipped to it, because in a field full of tissue it
-would part dark tissue from pale."""
+"""Optical density above the glass at which tissue may begin; Otsu's threshold is clipped to it, because in a field full of tissue
+it would part dark tissue from pale."""
 
 TEXTURE_DENSITY = 0.004
 """Standard deviation of optical density below which an area is a flat colour: pen, empty glass or a blank image."""
@@ -32,8 +32,8 @@ def tissue_mask(thumbnail: NDArray[np.uint8], *, texture_px: int = 7) -> NDArray
 
     Notes
     -----
-    The optical density of the clearest pixels is taken for glass; what is denser by Otsu's threshold (IEEE Trans. Syst. Man Cybern.
-    9:62-66, 1979), clipped to ``THRESHOLD_RANGE``, is tissue when it has texture.
+    The optical density of the clearest pixels is taken for glass; what is denser by Otsu's threshold (IEEE Trans. Syst. Man
+    Cybern. 9:62-66, 1979), clipped to ``THRESHOLD_RANGE``, is tissue when it has texture.
     """
     if thumbnail.size == 0:
         return np.zeros(thumbnail.shape[:2], bool)
