@@ -1,0 +1,1 @@
+"""Training: datasets, synthesis, networks, losses and the loop that makes a bundle."""

@@ -1,0 +1,71 @@
+"""Save and load the state of a run. A file is complete or absent, and loading one executes nothing."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from counterstain.errors import TrainingError
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """Everything needed to go on as if nothing had happened."""
+
+    step: int
+    model: dict[str, Tensor]
+    average: dict[str, Tensor]
+    optimizer: dict[str, Any]
+    best_score: float
+
+
+def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
+    """Write to a temporary name, force it to disk, then rename."""
+    temporary = path.with_suffix(".partial")
+    content = {name: getattr(checkpoint, name) for name in Checkpoint.__slots__} | {"format_version": FORMAT_VERSION}
+    with temporary.open("wb") as file:
+        torch.save(content, file)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint; only tensors and plain values are accepted.
+
+    Raises
+    ------
+    TrainingError
+        The file is missing, damaged, of another version, or holds anything but tensors and plain values.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # noqa: BLE001 - torch documents no exception types for damaged files
+        raise TrainingError(f"{path} is not a readable checkpoint: {error}") from error
+    version = content.pop("format_version", None) if isinstance(content, dict) else None
+    if version != FORMAT_VERSION:
+        raise TrainingError(f"{path}: expected checkpoint format {FORMAT_VERSION}, found {version}")
+    return Checkpoint(**content)
+
+
+class WeightAverage:
+    """Exponential moving average of a model's weights (Polyak averaging), with its buffers copied as they are."""
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.state = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, model: nn.Module, step: int) -> None:
+        """Move towards the model; early steps move further, so that the start is forgotten."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        for name, tensor in model.state_dict().items():
+            if tensor.dtype.is_floating_point:
+                self.state[name].lerp_(tensor.detach().to(self.state[name]), 1 - decay)
+            else:
+                self.state[name].copy_(tensor)

@@ -1,0 +1,99 @@
+"""Shuffled, augmented batches. The batch of a step depends on the seed and the step alone, so a resumed run sees the same ones."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from counterstain.training.datasets.cache import PLANES, PatchCache
+from counterstain.training.options import AugmentOptions, LoopOptions
+
+TRUE_MODALITIES = ("hematoxylin", "dapi", "lap2", "marker")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Tensors of n patches; images are float32 in [0, 1]."""
+
+    image: Tensor
+    """(n, 3, h, w)"""
+    modalities: dict[str, Tensor]
+    """Name -> (n, planes, h, w)."""
+    classes: Tensor
+    """(n, h, w) int64."""
+    distance: Tensor
+    """(n, 1, h, w)"""
+    has_modalities: Tensor
+    """(n,) bool."""
+
+    def to(self, device: torch.device) -> "Batch":
+        """Return the batch on another device."""
+        return Batch(
+            image=self.image.to(device, memory_format=torch.channels_last),
+            modalities={name: image.to(device) for name, image in self.modalities.items()},
+            classes=self.classes.to(device),
+            distance=self.distance.to(device),
+            has_modalities=self.has_modalities.to(device),
+        )
+
+
+def batches(cache: PatchCache, augment: AugmentOptions, loop: LoopOptions, *, start: int = 0) -> Iterator[Batch]:
+    """Yield batches for ever, from that of step ``start``; the next one is prepared while the last is used."""
+    with ThreadPoolExecutor(1) as pool:
+        step = start
+        coming = pool.submit(_batch_of_step, cache, augment, loop, step)
+        while True:
+            step += 1
+            batch, coming = coming.result(), pool.submit(_batch_of_step, cache, augment, loop, step)
+            yield batch
+
+
+def _batch_of_step(cache: PatchCache, augment: AugmentOptions, loop: LoopOptions, step: int) -> Batch:
+    rng = np.random.default_rng([loop.seed, 7, step])
+    chosen = np.sort(rng.choice(len(cache), loop.batch, replace=loop.batch > len(cache)))
+    patches = [_turn(rng, np.asarray(cache.planes[index])) for index in chosen]
+    return jitter(rng, to_batch(np.stack(patches), cache.has_modalities[chosen]), augment)
+
+
+def _turn(rng: np.random.Generator, patch: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return all planes together after one of the eight turns and flips of a square."""
+    turned = np.rot90(patch, int(rng.integers(4)), axes=(1, 2))
+    return np.ascontiguousarray(turned[..., ::-1] if rng.random() < 0.5 else turned)
+
+
+def to_batch(planes: NDArray[np.uint8], has_modalities: NDArray[np.bool_]) -> Batch:
+    """Return (n, 11, h, w) uint8 planes as a batch."""
+    pieces = dict(zip(PLANES, torch.split(torch.from_numpy(planes), list(PLANES.values()), dim=1), strict=True))
+    return Batch(
+        image=pieces["image"].float() / 255,
+        modalities={name: pieces[name].float() / 255 for name in TRUE_MODALITIES},
+        classes=pieces["classes"][:, 0].long(),
+        distance=pieces["distance"].float() / 255,
+        has_modalities=torch.from_numpy(has_modalities.copy()),
+    )
+
+
+def jitter(rng: np.random.Generator, batch: Batch, options: AugmentOptions) -> Batch:
+    """Return the batch with optical densities scaled and shifted per sample and channel, and with pixel noise.
+
+    The hematoxylin image changes with the IHC image, so that the two stay co-registered in colour; the other targets do not change.
+    """
+    n = len(batch.image)
+    log_scale = rng.normal(0, options.strength_sigma, (n, 1, 1, 1)) + rng.normal(0, options.colour_sigma, (n, 3, 1, 1))
+    scale = torch.from_numpy(np.exp(log_scale)).float()
+    shift = torch.from_numpy(rng.normal(0, options.shift_sigma, (n, 3, 1, 1))).float()
+    images = [
+        (image.clamp(min=1 / 255) ** scale * 10**-shift).clamp(0, 1) for image in (batch.image, batch.modalities["hematoxylin"])
+    ]
+    noise = rng.uniform(0, options.noise_sigma, (n, 1, 1, 1)) * rng.standard_normal(batch.image.shape, dtype=np.float32)
+    return Batch(
+        image=(images[0] + torch.from_numpy(noise).float()).clamp(0, 1),
+        modalities=batch.modalities | {"hematoxylin": images[1]},
+        classes=batch.classes,
+        distance=batch.distance,
+        has_modalities=batch.has_modalities,
+    )

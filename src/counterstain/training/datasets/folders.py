@@ -1,0 +1,112 @@
+"""Read the folders of real images that training knows.
+
+``tissue`` and ``fluorescence``: ``images/NAME.png`` with instance maps ``labels/NAME.png``. ``strips``: co-registered modalities side by
+side, 3072 x 512, as DeepLIIF publishes them. ``polygons``: ``NAME.jpg`` with QuPath polygons ``NAME.geojson``.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+from skimage.measure import label as connected_regions
+from skimage.segmentation import expand_labels
+
+from counterstain.errors import TrainingError
+from counterstain.images import optical_density
+from counterstain.training.datasets.crops import Annotated, unlabelled_nuclei
+from counterstain.training.synthesis.scenes import Scene, fluorescence_density, tidy_labels, tissue_density
+
+STRIP_PANELS = ("image", "hematoxylin", "dapi", "lap2", "marker", "segmentation")
+
+_BOUNDARY_HALF_WIDTH_PX = 1
+"""The published interiors end this far inside the nucleus: half of a boundary of 3 px."""
+
+
+def read_scenes(folder: Path) -> dict[str, Scene]:
+    """Return the scenes of a folder of images with instance maps, by file stem; grey images are taken as fluorescence."""
+    scenes = {}
+    for path in _listed(folder / "images", "*.png"):
+        labels = np.asarray(Image.open(folder / "labels" / path.name)).astype(np.int32)
+        image = np.asarray(Image.open(path))
+        density = tissue_density(image, labels) if image.ndim == 3 else fluorescence_density(image, labels)
+        scenes[path.stem] = Scene(density=density, labels=labels)
+    return scenes
+
+
+def read_strips(folder: Path) -> list[Annotated]:
+    """Return the co-registered sets of a folder of strips."""
+    return [_read_strip(path) for path in _listed(folder, "*.png")]
+
+
+def _read_strip(path: Path) -> Annotated:
+    strip = np.asarray(Image.open(path).convert("RGB"))
+    height, width = strip.shape[:2]
+    if width != height * len(STRIP_PANELS):
+        raise TrainingError(f"{path}: expected {len(STRIP_PANELS)} square panels side by side, got {width} x {height} px")
+    panels = dict(zip(STRIP_PANELS, np.split(strip, len(STRIP_PANELS), axis=1), strict=True))
+    segmentation = panels["segmentation"].astype(int)
+    interior = (segmentation[..., 0] + segmentation[..., 2] > 120) & (segmentation[..., 1] <= 80)
+    labels = tidy_labels(connected_regions(interior, connectivity=1))
+    labels = expand_labels(labels, _BOUNDARY_HALF_WIDTH_PX).astype(np.int32)
+    red = _majority(labels, interior & (segmentation[..., 0] >= segmentation[..., 2]))
+    return Annotated(
+        name=path.stem,
+        image=np.ascontiguousarray(panels["image"]),
+        labels=labels,
+        positive=red,
+        unknown=np.zeros(labels.shape, np.bool_),
+        modalities={
+            "hematoxylin": np.ascontiguousarray(panels["hematoxylin"]),
+            **{name: panels[name].max(axis=2) for name in ("dapi", "lap2", "marker")},
+        },
+        scale=(0.75, 1.4),
+    )
+
+
+def _majority(labels: NDArray[np.int32], votes: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    for_positive = np.bincount(labels.ravel(), votes.ravel())
+    return (for_positive * 2 > np.bincount(labels.ravel())) & (np.arange(len(for_positive)) > 0)
+
+
+def read_polygons(folder: Path, *, pattern: str, shrink: float) -> list[Annotated]:
+    """Return the fields of a folder of camera images with polygons of class ``Positive`` or ``Negative``.
+
+    Parameters
+    ----------
+    shrink : factor from image pixels to pixels of 0.25 um/px.
+    """
+    return [_read_field(path, shrink) for path in _listed(folder, pattern)]
+
+
+def _read_field(path: Path, shrink: float) -> Annotated:
+    # at twice the final resolution patches can be cut at other scales without becoming soft
+    factor = min(1.0, 2 * shrink)
+    full = Image.open(path).convert("RGB")
+    image = np.asarray(full.resize((round(full.width * factor), round(full.height * factor)), Image.Resampling.BOX))
+    features = json.loads(path.with_suffix(".geojson").read_text())
+    features = features["features"] if isinstance(features, dict) else features
+    canvas, positive = Image.new("I", (image.shape[1], image.shape[0])), [False]
+    draw = ImageDraw.Draw(canvas)
+    for feature in features:
+        ring = [(x * factor, y * factor) for x, y in feature["geometry"]["coordinates"][0]]
+        draw.polygon(ring, fill=len(positive))
+        positive.append(feature["properties"]["classification"]["name"] == "Positive")
+    labels = np.asarray(canvas).astype(np.int32)
+    return Annotated(
+        name=path.stem,
+        image=image,
+        labels=labels,
+        positive=np.array(positive),
+        unknown=unlabelled_nuclei(optical_density(image).mean(axis=2), labels),
+        modalities={},
+        scale=(0.8 * shrink / factor, 1.25 * shrink / factor),
+    )
+
+
+def _listed(folder: Path, pattern: str) -> list[Path]:
+    paths = sorted(folder.glob(pattern))
+    if not paths:
+        raise TrainingError(f"expected files {pattern} in {folder}, found none; set data.root to the folder of real images")
+    return paths

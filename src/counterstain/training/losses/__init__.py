@@ -1,0 +1,1 @@
+"""Losses. Each is a pure function of predictions and targets."""

@@ -1,0 +1,1 @@
+"""Networks. Each file is one architecture; nothing here knows losses, data or files."""

@@ -1,0 +1,1 @@
+"""Rendered training images: scenes of nuclei, stained by Beer-Lambert, with exact targets. NumPy only, no torch."""

@@ -1,0 +1,105 @@
+"""What slides carry besides tissue, and what scanners do to it. Each function draws one thing, or nothing.
+
+Debris is added as optical density per colour (h, w, 3); camera effects change the finished image.
+"""
+
+import io
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+
+from counterstain.training.synthesis.noise import Field, blobs, smooth_noise
+
+ColourField = NDArray[np.float32]
+
+_PIGMENTS = np.array([[1.0, 1.0, 1.0], [0.5, 0.75, 1.0], [0.9, 0.95, 0.7], [1.0, 0.8, 0.45]], np.float32)
+"""Relative optical densities in R, G, B: carbon, melanin or hemosiderin, dirt, stain precipitate."""
+
+
+def add_debris(rng: np.random.Generator, density: ColourField) -> ColourField:
+    """Return (h, w, 3) float32 with pigment grains, carbon, red blood cells or a fold added, most often none of them."""
+    painters = ((_grains, 0.25), (_clump, 0.08), (_red_blood_cells, 0.12), (_fold, 0.06))
+    for painter, probability in painters:
+        if rng.random() < probability:
+            density = painter(rng, density)
+    return density
+
+
+def _grains(rng: np.random.Generator, density: ColourField) -> ColourField:
+    shape = density.shape[:2]
+    spots = np.zeros(shape, np.float32)
+    count = int(rng.integers(2, 40))
+    spots[rng.integers(0, shape[0], count), rng.integers(0, shape[1], count)] = rng.uniform(5, 30, count)
+    spots = np.minimum(ndimage.gaussian_filter(spots, rng.uniform(0.7, 1.8)), rng.uniform(0.3, 1.5))
+    return density + spots[..., None] * rng.choice(_PIGMENTS)
+
+
+def _clump(rng: np.random.Generator, density: ColourField) -> ColourField:
+    shape = density.shape[:2]
+    patch = blobs(rng, shape, rng.uniform(10, 30), rng.uniform(0.005, 0.03)) * blobs(rng, shape, rng.uniform(2, 5), 0.7)
+    return density + rng.uniform(0.3, 1.6) * patch[..., None] * _PIGMENTS[rng.integers(0, 2)]
+
+
+def _red_blood_cells(rng: np.random.Generator, density: ColourField) -> ColourField:
+    shape = density.shape[:2]
+    colour = np.array([0.08, 0.45, 0.4], np.float32) * rng.uniform(0.3, 1.0) + rng.uniform(0, 0.08)
+    y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
+    centre, layer = rng.uniform(0, shape[0], 2), np.zeros(shape, np.float32)
+    for row, col in rng.normal(centre, shape[0] / 6, (int(rng.integers(3, 30)), 2)):
+        radius = rng.uniform(9, 14)
+        depth = radius - np.hypot((y - row), (x - col) * rng.uniform(0.8, 1.2))
+        layer = np.maximum(layer, np.clip(depth / 1.5, 0, 1) * (1 - 0.35 * np.exp(-((radius - depth) ** 2) / 18)))
+    return density + layer[..., None] * colour
+
+
+def _fold(rng: np.random.Generator, density: ColourField) -> ColourField:
+    shape = density.shape[:2]
+    ridge = np.exp(-((smooth_noise(rng, shape, rng.uniform(60, 150)) / rng.uniform(0.08, 0.25)) ** 2))
+    doubled = 0.5 * np.roll(density, rng.integers(10, 60, 2), axis=(0, 1))
+    return density + ridge[..., None] * (doubled + rng.uniform(0.02, 0.15))
+
+
+def photograph(rng: np.random.Generator, light: ColourField) -> NDArray[np.uint8]:
+    """Turn (h, w, 3) float32 light in [0, 1] into the (h, w, 3) uint8 file of some scanner: focus, sharpening, noise, JPEG."""
+    light = _defocus(rng, light)
+    if rng.random() < 0.4:
+        light = light + rng.uniform(0.3, 1.8) * (light - ndimage.gaussian_filter(light, (1, 1, 0)))
+    light = np.clip(light, 0, 1) ** np.float32(rng.uniform(0.85, 1.2))
+    light = light + _sensor_noise(rng, light.shape)
+    image = (np.clip(light, 0, 1) * 255).round().astype(np.uint8)
+    return jpeg(image, int(rng.integers(30, 96))) if rng.random() < 0.7 else image
+
+
+def _defocus(rng: np.random.Generator, light: ColourField) -> ColourField:
+    sigma = rng.choice([0.0, rng.uniform(0.3, 1.0), rng.uniform(1.0, 2.0)], p=[0.35, 0.45, 0.2])
+    blurred = ndimage.gaussian_filter(light, (sigma, sigma, 0)) if sigma else light
+    if rng.random() < 0.12:  # a part of the field out of focus
+        away = blobs(rng, light.shape[:2], 80, rng.uniform(0.2, 0.6))[..., None]
+        blurred = (1 - away) * blurred + away * ndimage.gaussian_filter(light, (2.5, 2.5, 0))
+    if rng.random() < 0.3:  # scanned at a lower power and enlarged
+        side, small = light.shape[0], int(light.shape[0] * rng.uniform(0.4, 0.8))
+        blurred = _resize(_resize(blurred, small), side)
+    return blurred
+
+
+def _resize(light: ColourField, side: int) -> ColourField:
+    planes = [Image.fromarray(np.ascontiguousarray(light[..., c])) for c in range(3)]
+    resized = [np.asarray(plane.resize((side, side), Image.Resampling.BICUBIC)) for plane in planes]
+    return np.stack(resized, axis=-1)
+
+
+def _sensor_noise(rng: np.random.Generator, shape: tuple[int, ...]) -> Field:
+    strength = rng.choice([0.0, rng.uniform(0.002, 0.012), rng.uniform(0.012, 0.03)], p=[0.3, 0.5, 0.2])
+    noise = rng.standard_normal(shape, dtype=np.float32)
+    if rng.random() < 0.5:
+        noise = ndimage.gaussian_filter(noise, (0.7, 0.7, 0)) * 2
+    return noise * np.float32(strength)
+
+
+def jpeg(image: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
+    """Return the image after JPEG compression at this quality."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "JPEG", quality=quality)
+    return np.asarray(Image.open(buffer))
