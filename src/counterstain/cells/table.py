@@ -25,9 +25,9 @@ COLUMNS: dict[str, type[np.generic]] = {
     "lap2_mean": np.float32,
     "flags": np.uint8,
 }
-"""Column name -> NumPy type, in the order in which every table is written. Positions are of the centroid, in pixels of the slide at
-full size (``_px``, pixel centres at whole numbers) and micrometres. ``p_positive`` and the ``_mean`` and ``_max`` of modalities are
-in [0, 1]; a modality that the model does not infer is NaN."""
+"""Column name -> NumPy type, in the order in which every table is written. Positions are of the centroid, in pixels of the
+slide at full size (``_px``, pixel centres at whole numbers) and micrometres. ``p_positive`` and the ``_mean`` and ``_max`` of
+modalities are in [0, 1]; a modality that the model does not infer is NaN."""
 
 FLAG_TOUCHES_BORDER = 1
 """Bit of ``flags``: the nucleus touches the border of the image, so its area and shape are those of a part."""
@@ -40,7 +40,7 @@ class Cells:
     columns: dict[str, NDArray[Any]]
     """The columns of ``COLUMNS``, in that order, each of shape (n,)."""
     outlines: list[NDArray[np.float64]]
-    """Per cell an open ring of (k, 2) float64 (row, col) corners in slide pixels, where pixel (r, c) covers [r, r + 1) x [c, c + 1)."""
+    """Per cell an open ring of (k, 2) float64 (row, col) corners in slide pixels; pixel (r, c) covers [r, r + 1) x [c, c + 1)."""
     thresholds: dict[str, float | str | None] = field(default_factory=dict)
     """What made the table: decoder, probability and area limits."""
 

@@ -25,4 +25,5 @@ class Score:
 class Scorer(Protocol):
     """A rule that turns cells into one score."""
 
-    def __call__(self, cells: Cells) -> Score: ...
+    def __call__(self, cells: Cells) -> Score:
+        """Score all cells of the table; an empty table gives a NaN value and a warning."""

@@ -1,0 +1,251 @@
+"""From maps to the cells table: decode, measure, classify, outline.
+
+In come a slide and its finished maps, out comes one row per nucleus in slide pixels and micrometres. No network runs here, so a
+slide can be segmented again with other options at once.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from counterstain.cells.classify import positive
+from counterstain.cells.decoder import Decoder, Nuclei, numbered_by_first_pixel
+from counterstain.cells.deepliif import PublishedRule
+from counterstain.cells.measure import LabelledPixels, Shapes, gather, shapes
+from counterstain.cells.outlines import outlines
+from counterstain.cells.table import COLUMNS, FLAG_TOUCHES_BORDER, Cells
+from counterstain.cells.watershed import Watershed
+from counterstain.errors import UsageError
+from counterstain.geometry import Box
+from counterstain.images import unmix
+from counterstain.panel import Panel, Role
+from counterstain.slides.base import Slide
+from counterstain.stitching.maps import Maps
+
+DecoderName = Literal["watershed", "deepliif"]
+
+WATERSHED_MIN_AREA_UM2 = 6.0
+"""A disk of 2.8 um: smaller than a lymphocyte, larger than most debris."""
+
+_ROW_STRIDE = 2**24
+_CHUNK_PIXELS = 2**22
+"""How many pixels are unmixed at once, so that memory stays small."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellOptions:
+    """What counts as a nucleus, and which nuclei are positive."""
+
+    decoder: DecoderName | None = None
+    """``watershed`` or ``deepliif`` (the published rule); None takes the one that the bundle names."""
+    threshold: float = 0.5
+    """0-1: a nucleus is positive when its ``p_positive`` is at least this."""
+    marker_threshold: float | None = None
+    """0-1: a nucleus whose marker reaches above it is positive whatever its probability; None leaves the marker out."""
+    foreground_threshold: float = 0.5
+    """0-1, watershed only: a pixel is nuclear when positive + negative is above it."""
+    smoothing_um: float = 0.5
+    """Micrometres, watershed only: standard deviation of the Gaussian that smooths the distance map."""
+    merge_ratio: float = 0.85
+    """0-1, watershed only: touching parts stay one nucleus when the distance map between them falls to no less than this
+    share of the lower peak. Lower merges more."""
+    min_area_um2: float | None = None
+    """Square micrometres: smaller nuclei are dropped. None takes 6 for the watershed and for the published rule its automatic
+    limit."""
+    max_area_um2: float | None = None
+    """Square micrometres: larger nuclei are dropped; None keeps all."""
+
+    def __post_init__(self) -> None:
+        faults = [*_name_faults(self), *_share_faults(self), *_area_faults(self)]
+        if faults:
+            raise UsageError("; ".join(faults))
+
+
+def segment(slide: Slide, maps: Maps, options: CellOptions, *, decoder: DecoderName) -> Cells:
+    """Cut the maps into nuclei and describe each.
+
+    Rows are in the order of ``cell_id``, which is the first pixel of the nucleus (topmost row, then leftmost) at the
+    resolution of the maps: ``row * 2**24 + col``. It depends on nothing but the nucleus itself. ``row_um`` is ``row_px``
+    times the pixel size. Optical densities are those of hematoxylin and DAB by colour deconvolution of the slide, read at the
+    resolution of the maps.
+
+    Parameters
+    ----------
+    slide : gives the pixels for the optical densities, and the size of its pixels.
+    maps : of the whole slide, with a ``segmentation`` channel.
+    options : thresholds and limits.
+    decoder : the bundle's; used when the options name none.
+
+    Raises
+    ------
+    UsageError
+        The model has no segmentation channel, so it cannot be cut into nuclei.
+    """
+    name = options.decoder or decoder
+    nuclei = _decode(maps, _decoder_of(name, options, maps.mpp))
+    nuclei = _within_limits(nuclei, options, maps.mpp)
+    pixels = gather(nuclei.labels, len(nuclei.p_positive))
+    shape = shapes(nuclei.labels, pixels)
+    scale = maps.mpp / slide.resolution.mpp
+    columns = {
+        **_geometry(shape, maps.mpp, scale, slide.resolution.mpp),
+        **_intensities(maps, pixels),
+        **_densities(slide, maps, pixels),
+        "p_positive": nuclei.p_positive,
+    }
+    columns["is_positive"] = positive(nuclei.p_positive, columns["marker_max"], options.threshold, options.marker_threshold)
+    return Cells(
+        columns={column: np.asarray(columns[column]).astype(dtype) for column, dtype in COLUMNS.items()},
+        outlines=[ring * scale for ring in outlines(nuclei.labels, pixels.count)],
+        thresholds=_thresholds(name, options),
+    )
+
+
+def area_warning(cells: Cells, expected_range: tuple[float, float]) -> str | None:
+    """Return a warning when the median nuclear area lies outside the expected range, else None.
+
+    Nuclei at the image border are left out, as they are cut. A wrong pixel size is the usual cause: a factor of 2 in the
+    pixel size is a factor of 4 in the area.
+
+    Parameters
+    ----------
+    expected_range : lowest and highest expected median, in square micrometres.
+    """
+    areas = cells["area_um2"][(cells["flags"] & FLAG_TOUCHES_BORDER) == 0]
+    low, high = expected_range
+    if not len(areas) or low <= (median := float(np.median(areas))) <= high:
+        return None
+    ratio = math.sqrt(median / math.sqrt(low * high))
+    found, given = ("20x", "40x") if ratio < 1 else ("40x", "20x")
+    times = f"{1 / ratio:.1f} times too small" if ratio < 1 else f"{ratio:.1f} times too large"
+    return (
+        f"median nuclear area is {median:.0f} um2, expected {low:.0f}-{high:.0f}: nuclei look {times} across, "
+        f"as when a {found} image is taken for {given}; check --mpp or --magnification"
+    )
+
+
+def _decoder_of(name: DecoderName, options: CellOptions, mpp: float) -> Decoder:
+    if name == "deepliif":
+        return PublishedRule(mpp=mpp, automatic_size=options.min_area_um2 is None)
+    return Watershed(
+        mpp=mpp,
+        foreground_threshold=options.foreground_threshold,
+        smoothing_um=options.smoothing_um,
+        merge_ratio=options.merge_ratio,
+        min_area_um2=WATERSHED_MIN_AREA_UM2 if options.min_area_um2 is None else options.min_area_um2,
+    )
+
+
+def _decode(maps: Maps, decoder: Decoder) -> Nuclei:
+    whole = Box.whole(maps.size).slices
+    segmentation, distance = (_channel(maps.panel, role) for role in ("segmentation", "distance"))
+    if segmentation is None:
+        raise UsageError("this model infers no segmentation, so there are no nuclei to count; choose another bundle")
+    depth = None if distance is None else maps[distance][whole][..., 0]
+    return decoder(maps[segmentation][whole], depth)
+
+
+def _channel(panel: Panel, role: Role) -> str | None:
+    return next((channel.name for channel in panel.channels if channel.role == role), None)
+
+
+def _within_limits(nuclei: Nuclei, options: CellOptions, mpp: float) -> Nuclei:
+    """Drop nuclei outside the limits that were asked for."""
+    low, high = options.min_area_um2 or 0.0, math.inf if options.max_area_um2 is None else options.max_area_um2
+    areas = np.bincount(nuclei.labels.ravel(), minlength=len(nuclei.p_positive) + 1) * mpp**2
+    keep = (areas >= low) & (areas <= high)
+    keep[0] = False
+    if keep[1:].all():
+        return nuclei
+    labels, kept = numbered_by_first_pixel(nuclei.labels * keep[nuclei.labels])
+    return Nuclei(labels=labels, p_positive=nuclei.p_positive[kept - 1])
+
+
+def _geometry(shape: Shapes, mpp: float, scale: float, slide_mpp: float) -> dict[str, NDArray[Any]]:
+    row_px, col_px = (shape.row + 0.5) * scale - 0.5, (shape.col + 0.5) * scale - 0.5
+    return {
+        "cell_id": shape.first_row * _ROW_STRIDE + shape.first_col,
+        "row_um": row_px * slide_mpp,
+        "col_um": col_px * slide_mpp,
+        "row_px": row_px,
+        "col_px": col_px,
+        "area_um2": shape.area_px * mpp**2,
+        "perimeter_um": shape.perimeter_px * mpp,
+        "eccentricity": shape.eccentricity,
+        "flags": np.where(shape.touches_border, FLAG_TOUCHES_BORDER, 0),
+    }
+
+
+def _intensities(maps: Maps, pixels: LabelledPixels) -> dict[str, NDArray[Any]]:
+    """Means of the modalities and the maximum of the marker; NaN for what the model does not infer."""
+    absent = np.full(pixels.count, np.nan)
+    values = {"marker_mean": absent, "marker_max": absent, "dapi_mean": absent, "lap2_mean": absent}
+    names = {"dapi_mean": "dapi", "lap2_mean": "lap2", "marker_mean": maps.panel.marker}
+    whole = Box.whole(maps.size).slices
+    for column, name in names.items():
+        if name is not None and name in maps:
+            plane = maps[name][whole].max(axis=2)
+            values[column] = pixels.means(plane)
+            if column == "marker_mean":
+                values["marker_max"] = pixels.maxima(plane)
+    return values
+
+
+def _densities(slide: Slide, maps: Maps, pixels: LabelledPixels) -> dict[str, NDArray[Any]]:
+    """Mean hematoxylin and DAB density of each nucleus; only nuclear pixels are unmixed."""
+    image = slide.read(Box.whole(maps.size), maps.mpp).reshape(-1, 3)
+    totals = np.zeros((2, pixels.count))
+    for start in range(0, len(pixels.flat), _CHUNK_PIXELS):
+        chunk = slice(start, start + _CHUNK_PIXELS)
+        amounts = unmix(image[pixels.flat[chunk]][:, np.newaxis])[:, 0]  # (k, 2)
+        for stain in range(2):
+            totals[stain] += np.bincount(pixels.nucleus[chunk], weights=amounts[:, stain], minlength=pixels.count)
+    hematoxylin, dab = totals / pixels.areas
+    return {"hematoxylin_od_mean": hematoxylin, "dab_od_mean": dab}
+
+
+def _thresholds(name: DecoderName, options: CellOptions) -> dict[str, float | str | None]:
+    """Everything that shaped the table; settings that the decoder does not read are left out."""
+    shared: dict[str, float | str | None] = {
+        "decoder": name,
+        "threshold": options.threshold,
+        "marker_threshold": options.marker_threshold,
+        "min_area_um2": options.min_area_um2,
+        "max_area_um2": options.max_area_um2,
+    }
+    if name == "deepliif":
+        return shared
+    if options.min_area_um2 is None:
+        shared["min_area_um2"] = WATERSHED_MIN_AREA_UM2
+    watershed_only = ("foreground_threshold", "smoothing_um", "merge_ratio")
+    return {**shared, **{setting: getattr(options, setting) for setting in watershed_only}}
+
+
+def _name_faults(options: CellOptions) -> list[str]:
+    if options.decoder in (None, "watershed", "deepliif"):
+        return []
+    return [f"decoder must be watershed or deepliif, got {options.decoder!r}"]
+
+
+def _share_faults(options: CellOptions) -> list[str]:
+    shares = {name: getattr(options, name) for name in ("threshold", "marker_threshold", "foreground_threshold", "merge_ratio")}
+    return [
+        f"{name} must lie between 0 and 1, got {value}"
+        for name, value in shares.items()
+        if not (value is None and name == "marker_threshold") and not 0 <= value <= 1
+    ]
+
+
+def _area_faults(options: CellOptions) -> list[str]:
+    low, high = options.min_area_um2, options.max_area_um2
+    faults = [] if 0 <= options.smoothing_um < math.inf else [f"smoothing_um must be at least 0, got {options.smoothing_um}"]
+    if low is not None and not 0 <= low < math.inf:
+        faults.append(f"min_area_um2 must be at least 0, got {low}")
+    if high is not None and not high > 0:
+        faults.append(f"max_area_um2 must be above 0, got {high}")
+    if low is not None and high is not None and low > high:
+        faults.append(f"min_area_um2 ({low}) must not exceed max_area_um2 ({high})")
+    return faults

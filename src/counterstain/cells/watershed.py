@@ -1,0 +1,96 @@
+"""The default decoder: marker-controlled watershed on the distance map.
+
+Foreground is where positive and negative together exceed a threshold. Every peak of the smoothed distance map floods its
+surroundings (Vincent and Soille, IEEE PAMI 13 (1991) 583-598); two basins are then one nucleus again when the pass between
+them is nearly as high as the lower of their peaks. Nothing here knows slides, marker or optical density.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from skimage.segmentation import watershed
+
+from counterstain.cells.basins import enclosed_by_one, merged_basins
+from counterstain.cells.decoder import Nuclei, numbered_by_first_pixel
+from counterstain.cells.measure import gather
+
+NUCLEAR_RADIUS_UM = 4.0
+"""Depth that counts as 1 where the distance map is computed from the mask."""
+
+CROSS = ndimage.generate_binary_structure(2, 1)
+"""4-neighbourhood."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watershed:
+    """The decoder with its settings; see ``Decoder`` for the call."""
+
+    mpp: float
+    """Micrometres per pixel of the maps."""
+    foreground_threshold: float = 0.5
+    """0-1: a pixel is nuclear when positive + negative is above it."""
+    smoothing_um: float = 0.5
+    """Standard deviation of the Gaussian that smooths the distance map."""
+    merge_ratio: float = 0.85
+    """0-1: two basins are one nucleus when the pass between them is at least this share of the lower peak."""
+    min_area_um2: float = 6.0
+    """Smaller nuclei are dropped."""
+
+    def __call__(self, segmentation: NDArray[np.float32], distance: NDArray[np.float32] | None) -> Nuclei:
+        """Cut the maps into nuclei; see ``Decoder``."""
+        positive, boundary, negative = (segmentation[..., plane] for plane in range(3))
+        nuclear = positive + negative
+        foreground = nuclear > np.float32(self.foreground_threshold)
+        if not foreground.any():
+            return Nuclei(labels=np.zeros(foreground.shape, np.int32), p_positive=np.empty(0, np.float32))
+        depth = self._depth_of(foreground) if distance is None else distance
+        landscape = self._landscape(depth, boundary, foreground)
+        labels = merged_basins(_basins(landscape, foreground), landscape, self.merge_ratio)
+        labels = enclosed_by_one(labels)
+        labels = _without_small(labels, self.min_area_um2 / self.mpp**2)
+        labels, kept = numbered_by_first_pixel(labels)
+        return Nuclei(labels=labels, p_positive=_mean_share(labels, len(kept), positive, nuclear))
+
+    def _depth_of(self, foreground: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """Distance to the nearest pixel outside, in nuclear radii; the image border is not an outside."""
+        return (ndimage.distance_transform_edt(foreground) * (self.mpp / NUCLEAR_RADIUS_UM)).astype(np.float32)
+
+    def _landscape(
+        self, depth: NDArray[np.float32], boundary: NDArray[np.float32], foreground: NDArray[np.bool_]
+    ) -> NDArray[np.float32]:
+        """Smooth the depth, cut trenches where the boundary is likely, and sink everything outside."""
+        smooth = ndimage.gaussian_filter(depth * (1 - boundary), self.smoothing_um / self.mpp, truncate=3.0)
+        return np.where(foreground, smooth, np.float32(-1))
+
+
+def _basins(landscape: NDArray[np.float32], foreground: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """Flood the foreground from each local maximum; plateaus are one maximum, ties go by row, then column.
+
+    Every 4-connected piece of the foreground has a maximum, so every foreground pixel gets a label, and each label is
+    4-connected.
+    """
+    peaks = foreground & (landscape == ndimage.maximum_filter(landscape, footprint=CROSS))
+    seeds, _ = ndimage.label(peaks, structure=CROSS)
+    return np.asarray(watershed(-landscape, seeds, connectivity=1, mask=foreground), dtype=np.int32)
+
+
+def _without_small(labels: NDArray[np.int32], min_area_px: float) -> NDArray[np.int32]:
+    areas = np.bincount(labels.ravel())
+    keep = areas >= min_area_px
+    keep[0] = False
+    return labels * keep[labels]
+
+
+def _mean_share(
+    labels: NDArray[np.int32], count: int, positive: NDArray[np.float32], nuclear: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Mean over each nucleus of positive / (positive + negative); pixels without either (filled holes) do not vote."""
+    pixels = gather(labels, count)
+    part, whole = positive.ravel()[pixels.flat], nuclear.ravel()[pixels.flat]
+    votes = whole > 0
+    share = np.divide(part, whole, out=np.zeros_like(part), where=votes)
+    total = np.bincount(pixels.nucleus, weights=share, minlength=count)
+    voters = np.bincount(pixels.nucleus, weights=votes, minlength=count)
+    return (total / np.maximum(voters, 1)).astype(np.float32)
