@@ -1,0 +1,36 @@
+"""``counterstain analyze``: images in, a folder of results for each out."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from counterstain.cli.settings import POSITIVE, cell_options, model_options, report_options
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True)
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the results; made when missing.")
+@click.option("--mpp", type=POSITIVE, help="Micrometres per pixel of the images, instead of what the files say.")
+@click.option("--magnification", type=POSITIVE, help="The same as an objective: 40 is 0.25 um per pixel, 20 is 0.5.")
+@click.option("--format", "formats", multiple=True, help="Write only this; repeat for more. json writes analysis.json alone.")
+@click.option("--overwrite", is_flag=True, help="Replace the results of an earlier run.")
+@model_options
+@cell_options
+@report_options
+def analyze(paths: tuple[str, ...], out: Path, **settings: Any) -> None:
+    """Infer, segment, count and score every image of PATHS.
+
+    PATHS are files, folders (the images directly in them) or patterns in quotes, such as "slides/**/*.tif". The results of
+    slides/a.png are written to OUT/a; OUT/summary.csv has one row per image.
+
+    Exit codes: 0 all done, 1 some images failed and the rest is done, 2 wrong usage, 130 interrupted.
+    """
+    if settings["mpp"] is not None and settings["magnification"] is not None:
+        raise click.UsageError("give --mpp or --magnification, not both: they say the same thing")
+
+    from counterstain.cli.run import analyze_paths
+
+    failed = analyze_paths(paths, out, settings)
+    if failed:
+        raise click.exceptions.Exit(1)

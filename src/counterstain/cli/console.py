@@ -1,0 +1,105 @@
+"""What a person sees: progress bars, the summary table, warnings and errors.
+
+Results go to standard output, everything else to standard error.
+"""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+HEADINGS = ("Image", "Nuclei", "Positive", "Negative", "% positive", "95 % interval", "Warnings")
+
+
+class Bars:
+    """Progress over the images of a run and the tiles of the current one; silent without a ``Progress``."""
+
+    def __init__(self, progress: Progress | None, images: int) -> None:
+        self._progress = progress
+        if progress:
+            self._images = progress.add_task("images", total=images)
+            self._tiles = progress.add_task("tiles", total=None)
+
+    def begin(self, name: str) -> None:
+        """Show the name of the image that comes next."""
+        if self._progress:
+            self._progress.reset(self._tiles, total=None, description=escape(name))
+
+    def tiles(self, done: int, total: int) -> None:
+        """Show how many tiles of the image are done."""
+        if self._progress:
+            self._progress.update(self._tiles, completed=done, total=total)
+
+    def end(self) -> None:
+        """Count the image as done."""
+        if self._progress:
+            self._progress.advance(self._images)
+
+
+@contextmanager
+def progress_bars(images: int, *, quiet: bool) -> Iterator[Bars]:
+    """Yield bars on standard error when that is a terminal, and silent ones when it is not or ``quiet`` is asked for."""
+    if quiet or not sys.stderr.isatty():
+        yield Bars(None, images)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        yield Bars(progress, images)
+
+
+def show_error(name: str, error: BaseException) -> None:
+    """Write one error with its notes to standard error."""
+    message = "\n  ".join([str(error), *getattr(error, "__notes__", [])])
+    click.echo(f"error: {name}: {message}" if name not in message else f"error: {message}", err=True)
+
+
+def show_warning(name: str, message: str) -> None:
+    """Write one warning to standard error."""
+    click.echo(f"warning: {name}: {message}", err=True)
+
+
+def show_summary(records: Sequence[tuple[str, dict[str, Any]]]) -> None:
+    """Write the table of results: framed on a terminal, plain aligned columns in a pipe.
+
+    Parameters
+    ----------
+    records : output folder's name and what ``analysis.json`` holds.
+    """
+    rows = [summary_row(name, content) for name, content in records]
+    if sys.stdout.isatty():
+        Console().print(_framed(rows))
+    else:
+        show_columns([HEADINGS, *rows])
+
+
+def show_columns(rows: Sequence[Sequence[str]]) -> None:
+    """Write rows of text as aligned columns, two spaces apart."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        click.echo("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+
+
+def summary_row(name: str, content: dict[str, Any]) -> tuple[str, ...]:
+    """Return the cells of one result under ``HEADINGS``; a dash is a number that does not exist."""
+    counts = content["counts"]
+    score = next((score for score in content["scores"] if score["name"] == "percent_positive"), None)
+    value, (low, high) = (score["value"], score["interval_95"]) if score else (None, (None, None))
+    percent = "-" if value is None else f"{value:.1f}"
+    interval = "-" if low is None or high is None else f"{low:.1f} to {high:.1f}"
+    numbers = (str(counts[key]) for key in ("nuclei", "positive", "negative"))
+    return (name, *numbers, percent, interval, str(len(content["warnings"])))
+
+
+def _framed(rows: list[tuple[str, ...]]) -> Table:
+    table = Table(HEADINGS[0])
+    for heading in HEADINGS[1:]:
+        table.add_column(heading, justify="right")
+    for row in rows:
+        table.add_row(*map(escape, row))
+    return table

@@ -1,0 +1,54 @@
+"""The two images of the demo, and their analysis."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import skimage.data
+
+from counterstain.cli.batch import Job, Outcome, analyse_slide
+from counterstain.cli.console import Bars
+from counterstain.cli.run import make_job, run_and_report
+from counterstain.slides.array import ArraySlide
+from counterstain.slides.base import Resolution
+from counterstain.training.synthesis.render import synthetic_field
+
+COLON_MPP = 0.5
+"""Estimated from the size of the nuclei in scikit-image's picture, which states none."""
+
+FIELD_MPP = 0.25
+FIELD_SEED = 1
+FIELD_PX = 512
+
+
+def analyze_demo(out: Path, settings: Mapping[str, Any]) -> bool:
+    """Analyse both images into ``out``, replacing the results of an earlier demo, and return whether anything failed."""
+    job = make_job(out, {**settings, "formats": (), "overwrite": True})
+    outcome = Outcome()
+    slides = demo_slides()
+    return run_and_report(
+        job,
+        outcome,
+        lambda bars: _analyze(slides, job, outcome, bars),
+        images=len(slides),
+        settings={**settings, "formats": ()},
+    )
+
+
+def demo_slides() -> dict[str, ArraySlide]:
+    """Return a description and an image for each; none needs a file or a download."""
+    colon = skimage.data.immunohistochemistry()
+    field = synthetic_field(FIELD_SEED, FIELD_PX).image
+    return {
+        "scikit-image data.immunohistochemistry()": ArraySlide(
+            colon, name="colon", resolution=Resolution(COLON_MPP, "assumed")
+        ),
+        f"synthetic field, seed {FIELD_SEED}": ArraySlide(field, name="synthetic", resolution=Resolution(FIELD_MPP, "option")),
+    }
+
+
+def _analyze(slides: Mapping[str, ArraySlide], job: Job, outcome: Outcome, bars: Bars) -> None:
+    for source, slide in slides.items():
+        bars.begin(slide.name)
+        outcome.records.append((slide.name, analyse_slide(slide, job, job.out / slide.name, source=source, bars=bars)))
+        bars.end()

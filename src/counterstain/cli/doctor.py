@@ -1,0 +1,30 @@
+"""``counterstain doctor``: is everything there, and which command fixes what is not."""
+
+import json
+import sys
+
+import click
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Write one JSON document to standard output.")
+def doctor(as_json: bool) -> None:
+    """Check that everything works, and say what fixes it.
+
+    Looks at versions, ONNX Runtime providers, threads, the checksums of the models and the optional parts.
+
+    Exit code 1 when something that is needed does not work.
+    """
+    from counterstain.cli.inventory import checks
+
+    found = checks()
+    if as_json:
+        sys.stdout.write(json.dumps({"checks": found}, indent=2, ensure_ascii=False) + "\n")
+    else:
+        for check in found:
+            click.echo(f"{check['status']:<8} {check['name']:<18} {check['found']}")
+        for check in found:
+            if check["fix"]:
+                click.echo(f"to fix {check['name']}: {check['fix']}")
+    if any(check["status"] == "broken" for check in found):
+        raise click.exceptions.Exit(1)

@@ -1,0 +1,103 @@
+"""From what the user named to images and the names of their output folders."""
+
+import glob
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from counterstain.errors import SlideError, UnreadableSlideError, UsageError
+from counterstain.outputs.folder import is_output
+from counterstain.slides.opening import SLIDE_SUFFIXES, slide_name
+
+MAX_NAME_ROUNDS = 40
+"""How many parent folders may be needed to tell two inputs apart."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Input:
+    """One image to analyse."""
+
+    path: Path
+    name: str
+    """Name of its output folder, different for every input of a run."""
+
+
+def find_inputs(named: tuple[str, ...]) -> tuple[list[Input], list[tuple[str, SlideError]]]:
+    """Return the images behind files, folders and patterns, each once, and what could not be used.
+
+    A folder stands for the images directly in it, a pattern (``*``, ``?``, ``**``) for the images it matches. Of both, hidden
+    files and the outputs of earlier runs are left out; an output that is named itself is refused.
+    """
+    paths: dict[Path, Path] = {}  # resolved -> as named, so that one file named twice is analysed once
+    faults: list[tuple[str, SlideError]] = []
+    for name in named:
+        try:
+            for path in _images_behind(name):
+                paths.setdefault(path.resolve(), path)
+        except SlideError as error:
+            faults.append((name, error))
+    ordered = list(paths.values())
+    return [Input(path=path, name=name) for path, name in zip(ordered, folder_names(ordered), strict=True)], faults
+
+
+def folder_names(paths: list[Path]) -> list[str]:
+    """Return a different folder name for each path: its stem, and where stems meet as much more of the path as is needed.
+
+    ``a/x.png`` and ``b/x.png`` become ``a_x`` and ``b_x``; ``x.png`` and ``x.jpg`` become ``x_png`` and ``x_jpg``. Names that
+    differ only in case count as the same, as they do on some disks.
+    """
+    rounds = [0] * len(paths)
+    for _ in range(MAX_NAME_ROUNDS):
+        names = [_candidate(path, round_) for path, round_ in zip(paths, rounds, strict=True)]
+        uses = Counter(name.casefold() for name in names)
+        if len(uses) == len(names):
+            return names
+        rounds = [round_ + (uses[name.casefold()] > 1) for name, round_ in zip(names, rounds, strict=True)]
+    raise UsageError("some inputs have names too alike for folders of their own; analyse them with different --out")
+
+
+def _images_behind(name: str) -> list[Path]:
+    path = Path(name)
+    if path.is_dir():
+        return _listed(sorted(path.iterdir()), f"{path} holds no image that can be read ({_suffixes()})")
+    if path.exists() or not glob.has_magic(name):
+        return [_checked(path)]
+    matches = sorted(Path(match) for match in glob.glob(name, recursive=True))  # noqa: PTH207 (absolute patterns)
+    return _listed(matches, f"no image matches {name}")
+
+
+def _checked(path: Path) -> Path:
+    if not path.exists():
+        raise UnreadableSlideError(f"{path} does not exist")
+    if is_output(path):
+        raise UnreadableSlideError(f"{path} was written by an earlier run; name the original image instead")
+    return path
+
+
+def _listed(candidates: list[Path], message_when_none: str) -> list[Path]:
+    images = [path for path in candidates if _is_image(path)]
+    if not images:
+        raise UnreadableSlideError(message_when_none)
+    return images
+
+
+def _is_image(path: Path) -> bool:
+    if path.name.startswith(".") or path.suffix.lower() not in SLIDE_SUFFIXES or not path.is_file():
+        return False
+    return not is_output(path)
+
+
+def _suffixes() -> str:
+    return ", ".join(sorted(SLIDE_SUFFIXES))
+
+
+def _candidate(path: Path, round_: int) -> str:
+    """Return the stem; the parent and the stem; the stem and the suffix; then more and more parents with both."""
+    stem, suffix = slide_name(path), path.suffix.lstrip(".")
+    parents = [part for part in path.absolute().parent.parts if part not in ("..", "/")]
+    if round_ == 0:
+        return stem
+    if round_ == 1:
+        return "_".join([*parents[-1:], stem])
+    count = round_ - 2
+    return "_".join([*parents[len(parents) - count :][:count], stem, suffix])

@@ -1,0 +1,80 @@
+"""What is installed: packages, ONNX Runtime providers and threads. Imports none of them at the top, as any may be broken."""
+
+import importlib
+import importlib.util
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+NEEDED = {
+    "numpy": "numpy",
+    "scipy": "scipy",
+    "scikit-image": "skimage",
+    "pillow": "PIL",
+    "tifffile": "tifffile",
+    "pydantic": "pydantic",
+    "onnxruntime": "onnxruntime",
+    "openslide-python": "openslide",
+    "rich": "rich",
+}
+"""Package -> module, without which some input cannot be analysed."""
+
+OPTIONAL = {
+    "pyarrow": ("pyarrow", "slides", "cells.parquet"),
+    "zarr": ("zarr", "slides", "maps of slides that do not fit in memory"),
+    "imagecodecs": ("imagecodecs", "slides", "TIFF files compressed other than by deflate"),
+    "torch": ("torch", "train", "training"),
+}
+"""Package -> module, extra that installs it, what it is for."""
+
+Check = dict[str, str]
+"""``status`` (ok, missing, broken), ``name``, ``found``, and ``fix``: the command that repairs it, or nothing."""
+
+
+def checks() -> list[Check]:
+    """Return the state of everything that the program needs or can use; models are checked only when all packages work."""
+    machine = [
+        ok("python", f"{platform.python_version()} on {platform.platform()}"),
+        ok("counterstain", version("counterstain")),
+        ok("threads", f"{_usable_threads()} of {os.cpu_count()} may be used"),
+    ]
+    needed = [_needed(package, module) for package, module in NEEDED.items()]
+    optional = [_optional(package, *known) for package, known in OPTIONAL.items()]
+    if any(check["status"] == "broken" for check in needed):
+        return [*machine, *needed, *optional]
+    from counterstain.cli.model_list import check_models
+
+    return [*machine, *needed, _providers(), *check_models(), *optional]
+
+
+def ok(name: str, found: str) -> Check:
+    """Return the state of something that works."""
+    return {"status": "ok", "name": name, "found": found, "fix": ""}
+
+
+def broken(name: str, error: BaseException, fix: str) -> Check:
+    """Return the state of something that is needed and does not work."""
+    return {"status": "broken", "name": name, "found": " ".join(str(error).split()), "fix": fix}
+
+
+def _usable_threads() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _needed(package: str, module: str) -> Check:
+    try:
+        importlib.import_module(module)
+        return ok(package, version(package))
+    except (ImportError, OSError, PackageNotFoundError) as error:
+        return broken(package, error, f"pip install --force-reinstall {package}")
+
+
+def _optional(package: str, module: str, extra: str, purpose: str) -> Check:
+    if importlib.util.find_spec(module) is not None:
+        return ok(package, f"{version(package)}, for {purpose}")
+    fix = f'pip install "counterstain[{extra}]"'
+    return {"status": "missing", "name": package, "found": f"optional, for {purpose}", "fix": fix}
+
+
+def _providers() -> Check:
+    return ok("providers", ", ".join(importlib.import_module("onnxruntime").get_available_providers()))

@@ -1,0 +1,56 @@
+"""``counterstain``: the group of all commands. Imports nothing but click, so that ``--help`` is there at once."""
+
+import importlib
+from typing import Any
+
+import click
+
+from counterstain.errors import CounterstainError, UsageError
+
+COMMANDS = {
+    "analyze": "counterstain.cli.analyze:analyze",
+    "demo": "counterstain.cli.demo:demo",
+    "models": "counterstain.cli.models:models",
+    "doctor": "counterstain.cli.doctor:doctor",
+}
+"""Command -> module and object. A command's module imports only click at its top; the rest when it is called."""
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command when it is named, and turns this package's errors into messages and exit codes."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command; None when there is none of this name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, name = COMMANDS[cmd_name].split(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; an error of this package ends it with one message and no traceback."""
+        try:
+            return super().invoke(ctx)
+        except CounterstainError as error:
+            click.echo("\n".join([f"Error: {error}", *getattr(error, "__notes__", [])]), err=True)
+            return ctx.exit(EXIT_USAGE if isinstance(error, UsageError) else EXIT_FAILED)
+        except KeyboardInterrupt:
+            click.echo("Interrupted. What was finished is complete, and nothing is half-written.", err=True)
+            return ctx.exit(EXIT_INTERRUPTED)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="counterstain")
+def main() -> None:
+    """Count the nuclei of immunohistochemistry images.
+
+    Infers from an ordinary image what a multiplex immunofluorescence assay of the same tissue would show, and counts in it.
+    """

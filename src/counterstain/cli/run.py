@@ -1,0 +1,100 @@
+"""What ``analyze`` and ``demo`` do once their options are read: check everything, run, report."""
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from counterstain.cells.segment import CellOptions
+from counterstain.cli.batch import Job, Outcome, run_batch
+from counterstain.cli.console import Bars, progress_bars, show_error, show_summary, show_warning
+from counterstain.cli.inputs import find_inputs
+from counterstain.geometry import mpp_of_magnification
+from counterstain.inference.names import load_backend
+from counterstain.outputs.atomic import explained
+from counterstain.outputs.names import check_formats, default_formats, skipped_formats
+from counterstain.outputs.summary import Failure, write_summary
+from counterstain.outputs.version import FORMAT_VERSION
+from counterstain.pipeline import AnalyzeOptions
+
+CELL_OPTIONS = ("decoder", "threshold", "marker_threshold", "min_area_um2", "max_area_um2")
+
+
+def analyze_paths(named: tuple[str, ...], out: Path, settings: Mapping[str, Any]) -> bool:
+    """Analyse what was named and return whether anything failed.
+
+    Raises
+    ------
+    CounterstainError
+        Nothing could be done at all: an unknown model or format, a damaged bundle, an output folder that cannot be made.
+    """
+    job = make_job(out, settings)
+    inputs, faults = find_inputs(named)
+    outcome = Outcome(failures=[Failure(name="", source=name, error=str(error)) for name, error in faults])
+    for name, error in faults:
+        show_error(name, error)
+    run = lambda bars: run_batch(inputs, job, outcome, bars, show_error)  # noqa: E731
+    return run_and_report(job, outcome, run, images=len(inputs), settings=settings)
+
+
+def make_job(out: Path, settings: Mapping[str, Any]) -> Job:
+    """Turn the options of a command into a ``Job``, with the model loaded and the output folder made."""
+    formats = settings["formats"] or default_formats()
+    check_formats(formats)
+    given = {name: settings[name] for name in CELL_OPTIONS if settings.get(name) is not None}
+    options = AnalyzeOptions(cells=CellOptions(**given))
+    backend = load_backend(settings["bundle"], threads=settings["threads"])
+    with explained(out):
+        out.mkdir(parents=True, exist_ok=True)
+    mpp, magnification = settings.get("mpp"), settings.get("magnification")
+    if magnification is not None:
+        mpp = mpp_of_magnification(magnification)
+    overwrite = settings.get("overwrite", False)
+    return Job(backend=backend, options=options, out=out, formats=tuple(formats), mpp=mpp, overwrite=overwrite)
+
+
+def run_and_report(
+    job: Job, outcome: Outcome, run: Callable[[Bars], None], *, images: int, settings: Mapping[str, Any]
+) -> bool:
+    """Run with progress bars, write ``summary.csv``, show what came of it, and return whether anything failed."""
+    quiet, as_json = settings["quiet"], settings["as_json"]
+    with progress_bars(images, quiet=quiet or as_json) as bars:
+        run(bars)
+    summary = write_summary(job.out, {name for name, _ in outcome.records}, outcome.failures)
+    if not quiet:
+        show_warnings(outcome)
+    if as_json:
+        sys.stdout.write(json.dumps(document(job, outcome, summary), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    elif not quiet:
+        show_table(job, outcome, defaults=not settings["formats"])
+    return bool(outcome.failures)
+
+
+def show_warnings(outcome: Outcome) -> None:
+    """Write every warning with the name of its image to standard error."""
+    for name, content in outcome.records:
+        for message in content["warnings"]:
+            show_warning(name, message)
+
+
+def show_table(job: Job, outcome: Outcome, *, defaults: bool) -> None:
+    """Write the table of results and where they are."""
+    if outcome.records:
+        show_summary(outcome.records)
+    failed = f", {len(outcome.failures)} failed" if outcome.failures else ""
+    click.echo(f"{len(outcome.records)} done{failed}; results in {job.out}")
+    if defaults and skipped_formats():
+        click.echo(f'not written: {", ".join(skipped_formats())}; for it run: pip install "counterstain[slides]"')
+
+
+def document(job: Job, outcome: Outcome, summary: Path) -> dict[str, Any]:
+    """Return what ``--json`` writes."""
+    done = [{"status": "done", "name": name, "folder": str(job.out / name), **content} for name, content in outcome.records]
+    failed = [
+        {"status": "failed", "name": failure.name, "source": failure.source, "error": failure.error}
+        for failure in outcome.failures
+    ]
+    return {"format_version": FORMAT_VERSION, "out": str(job.out), "summary": str(summary), "images": [*done, *failed]}

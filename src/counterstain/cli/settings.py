@@ -1,0 +1,45 @@
+"""Options that several commands share, and how their values become what the pipeline takes."""
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+Command = Callable[..., Any]
+
+POSITIVE = click.FloatRange(min=0, min_open=True)
+UNIT = click.FloatRange(0, 1)
+
+
+def model_options(command: Command) -> Command:
+    """Add the options that choose and run a model."""
+    bundle = click.option("--bundle", default="default", show_default=True, help="Model: a name (see models) or a path.")
+    threads = click.option("--threads", type=click.IntRange(min=1), help="CPU threads; default: all that may be used.")
+    return bundle(threads(command))
+
+
+def report_options(command: Command) -> Command:
+    """Add the options that say how much is shown."""
+    quiet = click.option("--quiet", "-q", is_flag=True, help="Show nothing but errors.")
+    as_json = click.option("--json", "as_json", is_flag=True, help="Write one JSON document to standard output.")
+    return quiet(as_json(command))
+
+
+def cell_options(command: Command) -> Command:
+    """Add the options that decide what is a nucleus and which nuclei are positive."""
+    options = (
+        click.option(
+            "--decoder",
+            type=click.Choice(["watershed", "deepliif"]),
+            help="How maps are cut into nuclei; default: as the model says.",
+        ),
+        click.option("--threshold", type=UNIT, help="Probability from which a nucleus is positive; default: 0.5."),
+        click.option(
+            "--marker-threshold", type=UNIT, help="Inferred marker above which a nucleus is positive whatever its probability."
+        ),
+        click.option("--min-area-um2", type=click.FloatRange(min=0), help="Smaller nuclei are dropped."),
+        click.option("--max-area-um2", type=POSITIVE, help="Larger nuclei are dropped."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
