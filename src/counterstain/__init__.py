@@ -1,0 +1,1 @@
+"""Virtual multiplex immunofluorescence and cell counts from ordinary immunohistochemistry images."""
