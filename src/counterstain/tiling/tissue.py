@@ -11,8 +11,8 @@ GLASS_DENSITY = 0.10
 """Optical density above which even the clearest pixels are not glass."""
 
 THRESHOLD_RANGE = (0.02, 0.06)
-"""Optical density above the glass at which tissue may begin; Otsu's threshold is clipped to it, because in a field full of tissue
-it would part dark tissue from pale."""
+"""Optical density above the glass at which tissue may begin; Otsu's threshold is clipped to it, because in a field full of
+tissue it would part dark tissue from pale."""
 
 TEXTURE_DENSITY = 0.004
 """Standard deviation of optical density below which an area is a flat colour: pen, empty glass or a blank image."""

@@ -1,0 +1,46 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from strategies import boxes, grids
+
+from counterstain.geometry import Box, Size
+from counterstain.tiling.grid import TileGrid
+
+
+@pytest.mark.parametrize(("tile_px", "margin_px"), [(8, 4), (8, 9), (8, -1), (0, 0)])
+def test_a_tile_without_a_core_is_refused(tile_px, margin_px):
+    with pytest.raises(ValueError, match="no core"):
+        TileGrid(size=Size(9, 9), tile_px=tile_px, margin_px=margin_px)
+
+
+@given(grids())
+def test_the_keeps_partition_the_slide(grid):
+    canvas = np.zeros((grid.size.height, grid.size.width), int)
+    for tile in grid:
+        canvas[tile.keep.slices] += 1
+    assert (canvas == 1).all()
+
+
+@given(grids())
+def test_every_keep_has_its_margin_within_a_square_tile(grid):
+    tiles = list(grid)
+    assert len(tiles) == len(grid)
+    for tile in tiles:
+        assert tile.read.size == Size(grid.tile_px, grid.tile_px)
+        assert tile.read.intersection(tile.keep.grown(grid.margin_px)) == tile.keep.grown(grid.margin_px)
+
+
+@given(grids(), boxes())
+def test_a_region_gives_the_tiles_of_the_grid_whose_core_meets_it(grid, region):
+    expected = [tile for tile in grid if tile.keep.intersection(region).size.area]
+    assert list(grid.within(region)) == expected
+
+
+def test_a_slide_without_pixels_has_no_tiles():
+    grid = TileGrid(size=Size(0, 5), tile_px=4, margin_px=1)
+    assert (len(grid), list(grid)) == (0, [])
+
+
+def test_tiles_come_row_by_row():
+    grid = TileGrid(size=Size(4, 5), tile_px=5, margin_px=1)
+    assert [tile.keep for tile in grid] == [Box(0, 0, 3, 3), Box(0, 3, 3, 2), Box(3, 0, 1, 3), Box(3, 3, 1, 2)]
