@@ -6,16 +6,25 @@ from dataclasses import dataclass, field
 from counterstain.analysis import Analysis
 from counterstain.cells.segment import CellOptions, area_warning, segment
 from counterstain.cells.table import Cells
-from counterstain.geometry import MPP_AT_1X
+from counterstain.errors import SlideError
+from counterstain.geometry import MPP_AT_1X, Box
 from counterstain.inference.backend import Backend
 from counterstain.inference.bundle import Manifest
 from counterstain.inference.run import grid_of, infer
 from counterstain.inference.stopwatch import Stopwatch
 from counterstain.scoring.base import Score
 from counterstain.scoring.names import scorer
-from counterstain.slides.base import Slide
+from counterstain.slides.base import Slide, size_at
 from counterstain.stitching.canvas import stitch
 from counterstain.tiling.grid import Tile
+
+MIN_SIDE_UM = 4.0
+"""Images with a shorter side cannot hold a nucleus."""
+
+MAX_MPP = 2.0
+"""Coarser images (below 5x) show a nucleus in less than four pixels."""
+
+THUMBNAIL_PX = 1024
 
 OnProgress = Callable[[int, int], None]
 """Takes the number of tiles done and of all tiles."""
@@ -45,11 +54,14 @@ def analyze(
 
     Raises
     ------
+    SlideError
+        Nothing can be counted in the slide: one colour, smaller than a nucleus, or far too coarse.
     BackendError
         The model returned something that is not a set of maps, such as NaN.
     UsageError
         A score is unknown, or the model infers no segmentation.
     """
+    check_countable(slide)
     scorers = [scorer(name) for name in options.scores]
     manifest, stopwatch = backend.manifest, Stopwatch()
     with stopwatch("total"):
@@ -71,6 +83,29 @@ def analyze(
         warnings=warnings_of(slide, manifest, cells, scores),
         timings_s=_with_stitching(stopwatch),
     )
+
+
+def check_countable(slide: Slide) -> None:
+    """Check that a slide can show nuclei at all.
+
+    Raises
+    ------
+    SlideError
+        Every pixel has the same colour, a side is shorter than a nucleus, or the pixels are coarser than nuclei.
+    """
+    size, mpp = slide.size, slide.resolution.mpp
+    measures = f"{slide.name} is {size.width} x {size.height} px at {mpp:g} um per pixel"
+    if min(size.height, size.width) * mpp < MIN_SIDE_UM:
+        raise SlideError(f"{measures}, smaller than a nucleus ({MIN_SIDE_UM:g} um); give a larger image, or check --mpp")
+    if mpp > MAX_MPP:
+        raise SlideError(
+            f"{measures}, too coarse to tell nuclei apart (at most {MAX_MPP:g}); give a sharper scan, or check --mpp"
+        )
+    thumbnail_mpp = mpp * max(1.0, max(size.height, size.width) / THUMBNAIL_PX)
+    thumbnail = slide.read(Box.whole(size_at(slide, thumbnail_mpp)), thumbnail_mpp)
+    if (thumbnail == thumbnail[0, 0]).all():
+        colour = tuple(thumbnail[0, 0].tolist())
+        raise SlideError(f"{slide.name} is all one colour, RGB {colour}: there is no tissue to analyse")
 
 
 def warnings_of(slide: Slide, manifest: Manifest, cells: Cells, scores: tuple[Score, ...]) -> tuple[str, ...]:

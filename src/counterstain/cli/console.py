@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import click
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -97,9 +98,10 @@ def summary_row(name: str, content: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _framed(rows: list[tuple[str, ...]]) -> Table:
-    table = Table(HEADINGS[0])
+    table = Table(box=SIMPLE_HEAD)
+    table.add_column(HEADINGS[0], overflow="fold")
     for heading in HEADINGS[1:]:
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(*map(escape, row))
     return table

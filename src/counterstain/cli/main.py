@@ -12,6 +12,8 @@ COMMANDS = {
     "demo": "counterstain.cli.demo:demo",
     "models": "counterstain.cli.models:models",
     "doctor": "counterstain.cli.doctor:doctor",
+    "train": "counterstain.cli.train:train",
+    "export": "counterstain.cli.export:export",
 }
 """Command -> module and object. A command's module imports only click at its top; the rest when it is called."""
 

@@ -1,0 +1,24 @@
+"""``counterstain export``: make a bundle of a trained run."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("bundle", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--name", default="compact", show_default=True, help="Name in the manifest.")
+@click.option("--version", default="1", show_default=True, help="Version in the manifest.")
+@click.option("--checkpoint", default="best.pt", show_default=True, help="File of the run to export.")
+@click.option("--card", type=click.Path(path_type=Path, dir_okay=False), help="Model card to put into the bundle.")
+def export(run: Path, bundle: Path, name: str, version: str, checkpoint: str, card: Path | None) -> None:
+    """Export the trained RUN to the folder BUNDLE, after proving that ONNX Runtime gives PyTorch's numbers."""
+    from counterstain.cli.extras import require_training
+
+    require_training()
+    from counterstain.training.export import export_run
+
+    files = {"MODEL_CARD.md": card.read_bytes()} if card else {}
+    difference = export_run(run / checkpoint, bundle, name=name, version=version, files=files)
+    click.echo(f"Wrote {bundle}; ONNX Runtime differs from PyTorch by at most {difference:.1e}")

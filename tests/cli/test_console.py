@@ -1,0 +1,60 @@
+import io
+import sys
+
+from counterstain.cli.console import progress_bars, show_columns, show_error, show_summary
+
+RECORD = {
+    "counts": {"nuclei": 10, "positive": 3, "negative": 7},
+    "scores": [{"name": "percent_positive", "value": 30.0, "interval_95": [10.8, 60.3]}],
+    "warnings": ["few"],
+}
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_on_a_terminal_there_are_bars_and_they_name_the_image(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with progress_bars(2, quiet=False) as bars:
+        bars.begin("slide [1]")
+        bars.tiles(1, 4)
+        bars.end()
+    assert "slide [1]" in sys.stderr.getvalue()
+    assert "1/4" in sys.stderr.getvalue()
+
+
+def test_quiet_shows_no_bars_on_a_terminal(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with progress_bars(1, quiet=True) as bars:
+        bars.begin("x")
+        bars.tiles(1, 1)
+        bars.end()
+    assert sys.stderr.getvalue() == ""
+
+
+def test_on_a_terminal_the_summary_is_framed(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    show_summary([("slide [1]", RECORD)])
+    lines = sys.stdout.getvalue().splitlines()
+    assert any("slide [1]" in line and "30.0" in line and "10.8 to 60.3" in line for line in lines)
+    assert any("─" in line or "━" in line for line in lines)
+
+
+def test_an_analysis_without_the_score_shows_dashes(capsys):
+    show_summary([("x", {**RECORD, "scores": []})])
+    assert capsys.readouterr().out.splitlines()[1].split()[-3:] == ["-", "-", "1"]
+
+
+def test_columns_are_aligned_without_trailing_spaces(capsys):
+    show_columns([("a", "b"), ("long", "")])
+    assert capsys.readouterr().out == "a     b\nlong\n"
+
+
+def test_an_error_names_the_input_once(capsys):
+    show_error("x.png", ValueError("x.png is empty"))
+    show_error("x.png", ValueError("no"))
+    assert capsys.readouterr().err == "error: x.png is empty\nerror: x.png: no\n"

@@ -1,0 +1,116 @@
+import importlib
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from counterstain.cli import inventory
+from counterstain.errors import BundleError
+from counterstain.inference import names as backend_names
+from counterstain.inference.classical import ClassicalBackend
+
+
+@pytest.fixture
+def working_models(monkeypatch):
+    for name in list(backend_names.BACKENDS):
+        monkeypatch.setitem(backend_names.BACKENDS, name, lambda threads: ClassicalBackend())
+
+
+@pytest.fixture
+def broken_model(monkeypatch):
+    def fail(threads):
+        raise BundleError("model.onnx was altered or damaged")
+
+    monkeypatch.setitem(backend_names.BACKENDS, "default", fail)
+
+
+def test_models_lists_what_each_reads_and_writes(run, working_models):
+    result = run("models")
+    assert result.exit_code == 0
+    heading, *rows = result.stdout.splitlines()
+    assert heading.split()[0] == "Name"
+    assert {row.split()[0] for row in rows} == set(backend_names.BACKENDS)
+    assert "dapi" in rows[0]
+
+
+def test_models_as_json_says_what_cannot_be_used(run, broken_model):
+    rows = {row["name"]: row for row in json.loads(run("models", "--json").stdout)["models"]}
+    assert rows["classical"]["mpp"] == 0.25
+    assert rows["classical"]["licence"] == "Apache-2.0"
+    assert "altered" in rows["default"]["error"]
+    assert "default cannot be used" in run("models").stderr
+
+
+def test_doctor_is_content_when_everything_works(run, working_models):
+    result = run("doctor")
+    assert result.exit_code == 0
+    assert "broken" not in result.stdout
+    assert "CPUExecutionProvider" in result.stdout
+    assert "checksums match" in result.stdout
+
+
+def test_doctor_names_a_damaged_bundle_and_the_command_that_fixes_it(run, broken_model):
+    result = run("doctor")
+    assert result.exit_code == 1
+    assert "to fix model default: pip install --force-reinstall counterstain" in result.stdout
+
+
+def test_doctor_works_when_a_package_does_not(run, monkeypatch):
+    real = importlib.import_module
+
+    def fail(name, *arguments):
+        if name == "onnxruntime":
+            raise ImportError("libgomp.so.1: cannot open shared object file")
+        return real(name, *arguments)
+
+    monkeypatch.setattr(inventory.importlib, "import_module", fail)
+    result = run("doctor", "--json")
+    checks = {check["name"]: check for check in json.loads(result.stdout)["checks"]}
+    assert result.exit_code == 1
+    assert checks["onnxruntime"]["status"] == "broken"
+    assert "libgomp" in checks["onnxruntime"]["found"]
+    assert "model default" not in checks
+
+
+def test_doctor_says_how_to_install_what_is_optional(run, working_models, monkeypatch):
+    monkeypatch.setattr(inventory.importlib.util, "find_spec", lambda name: None)
+    result = run("doctor")
+    assert result.exit_code == 0
+    assert 'to fix pyarrow: pip install "counterstain[slides]"' in result.stdout
+
+
+def test_the_demo_analyses_two_images_and_can_be_run_again(run, folder):
+    for _ in range(2):
+        result = run("demo", "--bundle", "classical")
+        assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert [line.split()[0] for line in lines[1:3]] == ["colon", "synthetic"]
+    assert all(int(line.split()[1]) > 20 for line in lines[1:3])
+    assert (folder / "counterstain-demo" / "synthetic" / "overlay.png").is_file()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends a POSIX signal")
+def test_a_real_ctrl_c_exits_130_with_a_short_message_and_no_half_file(good):
+    code = (
+        "import sys, time; from counterstain.inference import names\n"
+        "from counterstain.inference.classical import ClassicalBackend\n"
+        "class Slow(ClassicalBackend):\n"
+        "    def run(self, batch):\n"
+        "        sys.stderr.write('started\\n'); sys.stderr.flush(); time.sleep(60)\n"
+        "names.BACKENDS['classical'] = lambda threads: Slow()\n"
+        "from counterstain.cli.main import main\n"
+        "main(['analyze', 'good.png', '--out', 'out', '--bundle', 'classical'])"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True) as process:
+        started = time.monotonic()
+        assert process.stderr.readline() == "started\n"
+        process.send_signal(signal.SIGINT)
+        message = process.stderr.read()
+        assert process.wait() == 130
+    assert time.monotonic() - started < 30
+    assert message.startswith("Interrupted.")
+    assert "Traceback" not in message
+    assert list((good.parent / "out").iterdir()) == []
