@@ -45,7 +45,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # noqa: BLE001 - torch documents no exception types for damaged files
+    except Exception as error:
         raise TrainingError(f"{path} is not a readable checkpoint: {error}") from error
     version = content.pop("format_version", None) if isinstance(content, dict) else None
     if version != FORMAT_VERSION:

@@ -21,6 +21,14 @@ PARITY_LIMIT = 1e-3
 
 TILE_PX, MARGIN_PX = 512, 64
 
+TRAINING_DATA = (
+    "images rendered from Data Science Bowl 2018 stage 1 tissue and fluorescence tiles (BBBC038), CC0",
+    "images drawn from nothing",
+    "two co-registered sets of the DeepLIIF data set (Zenodo 4751737), CC BY 4.0",
+    "four glioma Ki-67 fields of two slides, MIT",
+)
+"""What the recipe trains on, with licences."""
+
 
 class _Exported(nn.Module):
     """The network as a bundle runs it: a normalised image in, the channels of the panel out, in order."""
@@ -34,8 +42,12 @@ class _Exported(nn.Module):
         return tuple(outputs[channel.name] for channel in DEFAULT_PANEL.channels)
 
 
-def export_run(checkpoint: Path, bundle: Path, *, name: str, version: str, training_data: tuple[str, ...]) -> float:
+def export_run(checkpoint: Path, bundle: Path, *, name: str, version: str, files: dict[str, bytes]) -> float:
     """Write the averaged weights of a checkpoint as a bundle.
+
+    Parameters
+    ----------
+    files : more files for the bundle, by name, such as a model card.
 
     Returns
     -------
@@ -57,7 +69,7 @@ def export_run(checkpoint: Path, bundle: Path, *, name: str, version: str, train
             raise TrainingError(
                 f"ONNX Runtime differs from PyTorch by {difference:.2g}, allowed is {PARITY_LIMIT}; nothing was exported"
             )
-        write_bundle(bundle, _manifest(name, version, training_data), {"model.onnx": weights})
+        write_bundle(bundle, _manifest(name, version), {"model.onnx": weights.read_bytes()} | files)
     return difference
 
 
@@ -91,7 +103,7 @@ def largest_difference(exported: nn.Module, weights: Path) -> float:
     return worst
 
 
-def _manifest(name: str, version: str, training_data: tuple[str, ...]) -> Manifest:
+def _manifest(name: str, version: str) -> Manifest:
     return Manifest(
         name=name,
         version=version,
@@ -103,5 +115,5 @@ def _manifest(name: str, version: str, training_data: tuple[str, ...]) -> Manife
         decoder="watershed",
         expected_nuclear_area_um2=(15.0, 90.0),
         licence="Apache-2.0",
-        training_data=training_data,
+        training_data=TRAINING_DATA,
     )

@@ -1,6 +1,7 @@
 """A training run, read from top to bottom: open the data, build the network, learn, validate, save.
 
-A run lives in one folder: ``options.json``, ``last.pt`` (to go on from), ``best.pt`` (to export), ``metrics.csv`` and TensorBoard events.
+A run lives in one folder: ``options.json``, ``last.pt`` (to go on from), ``best.pt`` (to export), ``metrics.csv`` and
+TensorBoard events.
 """
 
 import csv
@@ -182,9 +183,9 @@ class _Log:
     def write(self, step: int, part: str, values: dict[str, float]) -> None:
         for name, value in values.items():
             self._rows.writerow([step, part, name, f"{value:.6g}"])
-            self._board.add_scalar(f"{part}/{name}", value, step)  # type: ignore[no-untyped-call]
+            self._board.add_scalar(f"{part}/{name}", value, step)
         self._file.flush()
 
     def close(self) -> None:
         self._file.close()
-        self._board.close()  # type: ignore[no-untyped-call]
+        self._board.close()

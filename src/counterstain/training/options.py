@@ -27,7 +27,7 @@ class DataOptions:
     """Folder with ``dsb2018``, ``deepliif-train`` and ``glioma-ki67``; relative to the working directory."""
     cache: str = "runs/cache"
     """Folder for rendered patches; made when it is missing, reused when it was made with the same options."""
-    patches: int = 6000
+    patches: int = 7000
     """Number of training patches."""
     validation_patches: int = 48
     """Number of patches rendered from tiles that training never sees."""

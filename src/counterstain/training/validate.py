@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
-from counterstain.cells.watershed import WatershedDecoder
+from counterstain.cells.watershed import Watershed
+from counterstain.geometry import DEFAULT_MPP
 from counterstain.metrics.instances import detection_scores, match_points
 from counterstain.metrics.pixels import confusion_matrix, pixel_scores
 from counterstain.training.datasets.batches import to_batch
@@ -91,7 +92,7 @@ def validate(infer: Infer, samples: list[Sample]) -> ValidationScores:
         f1_negative=f1[1],
         f1_positive=f1[2],
         f1_any=f1[0],
-        fraction_error=100 * abs(true_fraction - found_fraction),
+        fraction_error=float(100 * abs(true_fraction - found_fraction)),
     )
 
 
@@ -115,7 +116,7 @@ def _known_classes(sample: Sample, segmentation: NDArray[np.float32]) -> tuple[N
 
 
 def _count_nuclei(sample: Sample, segmentation: NDArray[np.float32], distance: NDArray[np.float32]) -> NDArray[np.int64]:
-    nuclei = WatershedDecoder()(segmentation, distance)
+    nuclei = Watershed(mpp=DEFAULT_MPP)(segmentation, distance)
     centres = _centres(nuclei.labels)
     known = np.array([sample.classes[int(row), int(col)] != UNKNOWN for row, col in centres], bool)
     found, is_positive = centres[known], nuclei.p_positive[known] >= 0.5

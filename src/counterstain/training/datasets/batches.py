@@ -1,4 +1,7 @@
-"""Shuffled, augmented batches. The batch of a step depends on the seed and the step alone, so a resumed run sees the same ones."""
+"""Shuffled, augmented batches.
+
+The batch of a step depends on the seed and the step alone, so a resumed run sees the same ones.
+"""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -80,15 +83,15 @@ def to_batch(planes: NDArray[np.uint8], has_modalities: NDArray[np.bool_]) -> Ba
 def jitter(rng: np.random.Generator, batch: Batch, options: AugmentOptions) -> Batch:
     """Return the batch with optical densities scaled and shifted per sample and channel, and with pixel noise.
 
-    The hematoxylin image changes with the IHC image, so that the two stay co-registered in colour; the other targets do not change.
+    The hematoxylin image changes with the IHC image, so that both keep the same colours; the other targets do
+    not change.
     """
     n = len(batch.image)
     log_scale = rng.normal(0, options.strength_sigma, (n, 1, 1, 1)) + rng.normal(0, options.colour_sigma, (n, 3, 1, 1))
     scale = torch.from_numpy(np.exp(log_scale)).float()
     shift = torch.from_numpy(rng.normal(0, options.shift_sigma, (n, 3, 1, 1))).float()
-    images = [
-        (image.clamp(min=1 / 255) ** scale * 10**-shift).clamp(0, 1) for image in (batch.image, batch.modalities["hematoxylin"])
-    ]
+    stained = (batch.image, batch.modalities["hematoxylin"])
+    images = [(image.clamp(min=1 / 255) ** scale * 10**-shift).clamp(0, 1) for image in stained]
     noise = rng.uniform(0, options.noise_sigma, (n, 1, 1, 1)) * rng.standard_normal(batch.image.shape, dtype=np.float32)
     return Batch(
         image=(images[0] + torch.from_numpy(noise).float()).clamp(0, 1),

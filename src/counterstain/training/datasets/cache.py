@@ -23,7 +23,7 @@ from counterstain.training.synthesis.scenes import Scene, tissue_texture, vary_n
 PLANES = {"image": 3, "hematoxylin": 3, "dapi": 1, "lap2": 1, "marker": 1, "classes": 1, "distance": 1}
 """Name -> number of planes, in the order in which a patch stores them."""
 
-RENDERER_VERSION = 1
+RENDERER_VERSION = 2
 """Raised when the same options would render other patches; a cache of another version is made anew."""
 
 
@@ -90,7 +90,7 @@ def _fluorescence(rng: np.random.Generator, sources: Sources, side: int) -> Samp
     return render_field(rng, Scene(density=varied.density + tissue_texture(rng, (side, side)), labels=varied.labels))
 
 
-def _drawn(rng: np.random.Generator, sources: Sources, side: int) -> Sample:  # noqa: ARG001 - one signature for all kinds
+def _drawn(rng: np.random.Generator, sources: Sources, side: int) -> Sample:
     scene = draw_scene(rng, side)
     return render_field(rng, vary_nuclei(rng, scene) if rng.random() < 0.6 else scene)
 

@@ -23,9 +23,9 @@ def cross_entropy(logits: Tensor, classes: Tensor, class_weights: Tensor) -> Ten
 
 
 def soft_dice(logits: Tensor, classes: Tensor, scored: tuple[int, ...]) -> Tensor:
-    """Return 1 - Dice of the class probabilities over the whole batch, mean over the ``scored`` classes (Milletari et al., 2016).
+    """Return 1 - Dice of the class probabilities over the whole batch, mean over the ``scored`` classes.
 
-    A class that is neither present nor predicted has a loss near 0.
+    After Milletari et al. (V-Net, 3DV 2016). A class that is neither present nor predicted has a loss near 0.
     """
     known = (classes != UNKNOWN).float()
     probabilities = torch.softmax(logits.float(), dim=1)

@@ -1,9 +1,12 @@
 """The compact multi-task network: one shared encoder, one light decoder, two heads.
 
-The whole network works at half resolution: pixels are folded into channels on the way in and unfolded on the way out, which is
-four times cheaper than working at full resolution and loses little at 0.25 um/px. The first head infers the modalities; the second
-reads the decoder's features *and the inferred modalities*, so that what is shown to explain a segmentation is what made it.
+The whole network works at half resolution: pixels are folded into channels on the way in and unfolded on the way out, which
+is four times cheaper than working at full resolution and loses little at 0.25 um/px. The first head infers the modalities; the
+second reads the decoder's features *and the inferred modalities*, so that what is shown to explain a segmentation is what
+made it.
 """
+
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -53,7 +56,9 @@ class _Up(nn.Module):
         self.refine = _Residual(width_out)
 
     def forward(self, deep: Tensor, shallow: Tensor) -> Tensor:
-        return self.refine(functional.interpolate(self.narrow(deep), scale_factor=2.0, mode="nearest") + shallow)
+        enlarged = functional.interpolate(self.narrow(deep), scale_factor=2.0, mode="nearest")
+        refined: Tensor = self.refine(enlarged + shallow)
+        return refined
 
 
 class CompactNetwork(nn.Module):
@@ -70,12 +75,12 @@ class CompactNetwork(nn.Module):
         planes = sum(self.modality_planes.values())
         self.stem = nn.Sequential(nn.Conv2d(12, _WIDTHS[0], 3, padding=1, bias=False), nn.BatchNorm2d(_WIDTHS[0]), nn.ReLU())
         self.first = _Residual(_WIDTHS[0])
-        self.downs = nn.ModuleList(_Down(a, b) for a, b in zip(_WIDTHS, _WIDTHS[1:], strict=False))
+        self.downs = nn.ModuleList(_Down(a, b) for a, b in pairwise(_WIDTHS))
         depths = (2, 2, 2, 1)
         self.stages = nn.ModuleList(
             nn.Sequential(*(_Residual(width) for _ in range(depth))) for width, depth in zip(_WIDTHS[1:], depths, strict=True)
         )
-        self.ups = nn.ModuleList(_Up(b, a) for a, b in reversed(list(zip(_WIDTHS, _WIDTHS[1:], strict=False))))
+        self.ups = nn.ModuleList(_Up(b, a) for a, b in reversed(list(pairwise(_WIDTHS))))
         self.modality_head = nn.Conv2d(_WIDTHS[0], planes * 4, 3, padding=1)
         self.segmentation_head = nn.Sequential(
             nn.Conv2d(_WIDTHS[0] + planes * 4, 32, 3, padding=1, bias=False),
@@ -108,7 +113,7 @@ class CompactNetwork(nn.Module):
     def _features(self, image: Tensor) -> Tensor:
         if image.shape[-1] % STRIDE_PX or image.shape[-2] % STRIDE_PX:
             raise ValueError(f"sides must be multiples of {STRIDE_PX} px, got {tuple(image.shape[-2:])}")
-        features = self.first(self.stem(functional.pixel_unshuffle(image, 2)))  # (n, 32, h/2, w/2)
+        features: Tensor = self.first(self.stem(functional.pixel_unshuffle(image, 2)))  # (n, 32, h/2, w/2)
         skips = []
         for down, stage in zip(self.downs, self.stages, strict=True):
             skips.append(features)

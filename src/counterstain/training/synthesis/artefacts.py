@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from counterstain.training.synthesis.noise import Field, blobs, smooth_noise
+from counterstain.training.synthesis.noise import Field, blobs, fibres, smooth_noise
 
 ColourField = NDArray[np.float32]
 
@@ -19,8 +19,8 @@ _PIGMENTS = np.array([[1.0, 1.0, 1.0], [0.5, 0.75, 1.0], [0.9, 0.95, 0.7], [1.0,
 
 
 def add_debris(rng: np.random.Generator, density: ColourField) -> ColourField:
-    """Return (h, w, 3) float32 with pigment grains, carbon, red blood cells or a fold added, most often none of them."""
-    painters = ((_grains, 0.25), (_clump, 0.08), (_red_blood_cells, 0.12), (_fold, 0.06))
+    """Return (h, w, 3) float32 with pigment, carbon, blood, stained collagen or a fold added, most often none of them."""
+    painters = ((_grains, 0.25), (_clump, 0.08), (_red_blood_cells, 0.15), (_collagen, 0.12), (_fold, 0.06))
     for painter, probability in painters:
         if rng.random() < probability:
             density = painter(rng, density)
@@ -33,32 +33,48 @@ def _grains(rng: np.random.Generator, density: ColourField) -> ColourField:
     count = int(rng.integers(2, 40))
     spots[rng.integers(0, shape[0], count), rng.integers(0, shape[1], count)] = rng.uniform(5, 30, count)
     spots = np.minimum(ndimage.gaussian_filter(spots, rng.uniform(0.7, 1.8)), rng.uniform(0.3, 1.5))
-    return density + spots[..., None] * rng.choice(_PIGMENTS)
+    colour: Field = rng.choice(_PIGMENTS)
+    return density + spots[..., None].astype(np.float32) * colour
 
 
 def _clump(rng: np.random.Generator, density: ColourField) -> ColourField:
     shape = density.shape[:2]
     patch = blobs(rng, shape, rng.uniform(10, 30), rng.uniform(0.005, 0.03)) * blobs(rng, shape, rng.uniform(2, 5), 0.7)
-    return density + rng.uniform(0.3, 1.6) * patch[..., None] * _PIGMENTS[rng.integers(0, 2)]
+    strength = np.float32(rng.uniform(0.3, 1.6))
+    return np.asarray(density + strength * patch[..., None] * _PIGMENTS[int(rng.integers(0, 2))], dtype=np.float32)
 
 
 def _red_blood_cells(rng: np.random.Generator, density: ColourField) -> ColourField:
+    """Draw red cells, or the grey rings that are left of them where they are lysed."""
     shape = density.shape[:2]
-    colour = np.array([0.08, 0.45, 0.4], np.float32) * rng.uniform(0.3, 1.0) + rng.uniform(0, 0.08)
+    red, grey = np.array([0.08, 0.45, 0.4], np.float32), np.array([0.2, 0.2, 0.24], np.float32)
+    colour = (red if rng.random() < 0.5 else grey) * rng.uniform(0.3, 1.0) + rng.uniform(0, 0.06)
     y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
     centre, layer = rng.uniform(0, shape[0], 2), np.zeros(shape, np.float32)
-    for row, col in rng.normal(centre, shape[0] / 6, (int(rng.integers(3, 30)), 2)):
-        radius = rng.uniform(9, 14)
+    typical_radius, hollow, reach = rng.uniform(6, 14), rng.uniform(0.2, 1.2), rng.uniform(0.12, 0.4)
+    for row, col in rng.normal(centre, shape[0] * reach, (int(rng.integers(3, 60)), 2)):
+        radius = typical_radius * rng.uniform(0.85, 1.15)
         depth = radius - np.hypot((y - row), (x - col) * rng.uniform(0.8, 1.2))
-        layer = np.maximum(layer, np.clip(depth / 1.5, 0, 1) * (1 - 0.35 * np.exp(-((radius - depth) ** 2) / 18)))
+        dimple = 1 - hollow * np.exp(-((radius - depth) ** 2) / (0.3 * radius**2))
+        layer = np.where(depth > 0, np.maximum(layer, np.clip(depth / 1.5, 0, 1) * dimple), layer)
     return density + layer[..., None] * colour
+
+
+def _collagen(rng: np.random.Generator, density: ColourField) -> ColourField:
+    """Draw wavy strands without nuclei, pink as in H&E, or in the tone of the counterstain."""
+    shape = density.shape[:2]
+    tones = np.array([[0.15, 0.6, 0.25], [0.35, 0.6, 0.3], [0.6, 0.45, 0.2]], np.float32)
+    colour = tones[int(rng.integers(3))] * rng.uniform(0.2, 1.0)
+    strands = 0.5 * np.abs(fibres(rng, shape, rng.uniform(3, 10))) + rng.uniform(0, 0.5)
+    where = blobs(rng, shape, rng.uniform(30, 120), rng.uniform(0.2, 1.0))
+    return np.asarray(density + (strands * where)[..., None] * colour, dtype=np.float32)
 
 
 def _fold(rng: np.random.Generator, density: ColourField) -> ColourField:
     shape = density.shape[:2]
     ridge = np.exp(-((smooth_noise(rng, shape, rng.uniform(60, 150)) / rng.uniform(0.08, 0.25)) ** 2))
     doubled = 0.5 * np.roll(density, rng.integers(10, 60, 2), axis=(0, 1))
-    return density + ridge[..., None] * (doubled + rng.uniform(0.02, 0.15))
+    return np.asarray(density + ridge[..., None] * (doubled + rng.uniform(0.02, 0.15)), dtype=np.float32)
 
 
 def photograph(rng: np.random.Generator, light: ColourField) -> NDArray[np.uint8]:

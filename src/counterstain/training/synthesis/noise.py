@@ -27,11 +27,11 @@ def fibres(rng: np.random.Generator, shape: tuple[int, int], scale_px: float) ->
     field = smooth_noise(rng, (side, side), scale_px, stretch=rng.uniform(3, 9))
     turned = ndimage.rotate(field, rng.uniform(0, 180), reshape=False, order=1, mode="mirror")
     row, col = (side - shape[0]) // 2, (side - shape[1]) // 2
-    return turned[row : row + shape[0], col : col + shape[1]]
+    return np.asarray(turned[row : row + shape[0], col : col + shape[1]], dtype=np.float32)
 
 
 def blobs(rng: np.random.Generator, shape: tuple[int, int], scale_px: float, fraction: float) -> Field:
     """Return (h, w) float32 in [0, 1]: soft patches that cover about ``fraction`` of the field."""
     field = smooth_noise(rng, shape, scale_px)
     level = np.quantile(field, 1 - np.clip(fraction, 0.0, 1.0))
-    return np.clip((field - level) * 3 + 0.5, 0, 1).astype(np.float32)
+    return np.asarray(np.clip((field - level) * 3 + 0.5, 0, 1), dtype=np.float32)

@@ -48,7 +48,7 @@ def render_field(rng: np.random.Generator, scene: Scene) -> Sample:
         hematoxylin=_as_bytes(white * 10**-clean),
         dapi=_as_bytes(dapi_image(rng, scene.density, scene.labels)),
         lap2=_as_bytes(lap2_image(rng, scene.labels)),
-        marker=_as_bytes(marker_image(stained.nuclear_dab)),
+        marker=_as_bytes(marker_image(stained.specific_dab)),
         classes=classes,
         distance=_as_bytes(distance_image(scene.labels)),
     )
@@ -70,8 +70,9 @@ def _stain_vectors(rng: np.random.Generator) -> tuple[ColourField, ColourField]:
 
 
 def _white_point(rng: np.random.Generator) -> NDArray[np.float32]:
-    cast = np.array([1.0, 1.0, 1.0]) + rng.normal(0, 0.025, 3) - np.array([0, 0.4, 1.0]) * rng.choice([0, rng.uniform(0, 0.08)])
-    return np.clip(rng.uniform(0.8, 0.98) * cast, 0.6, 1.0).astype(np.float32)
+    yellowing = np.array([0, 0.4, 1.0]) * rng.choice([0, rng.uniform(0, 0.08)])
+    white = rng.uniform(0.8, 0.98) * (1 + rng.normal(0, 0.025, 3) - yellowing)
+    return np.asarray(np.clip(white, 0.6, 1.0), dtype=np.float32)
 
 
 def _transmit(
@@ -84,7 +85,7 @@ def _transmit(
     light = white * 10**-density * (1 - flare) + flare * rng.uniform(0.2, 0.8)
     if rng.random() < 0.3:
         light = light * _vignette(rng, stained.dab.shape)[..., None]
-    return light.astype(np.float32)
+    return np.asarray(light, dtype=np.float32)
 
 
 def _vignette(rng: np.random.Generator, shape: tuple[int, ...]) -> Field:
@@ -92,4 +93,4 @@ def _vignette(rng: np.random.Generator, shape: tuple[int, ...]) -> Field:
 
 
 def _as_bytes(unit: NDArray[np.floating]) -> NDArray[np.uint8]:
-    return (np.clip(unit, 0, 1) * 255).round().astype(np.uint8)
+    return np.asarray((np.clip(unit, 0, 1) * 255).round(), dtype=np.uint8)

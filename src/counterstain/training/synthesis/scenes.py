@@ -1,7 +1,7 @@
 """A ``Scene``: where nuclei are and how dense they are, before any stain.
 
-Scenes come from real tiles with an instance map (bright field or fluorescence), warped to a random scale and angle, or are drawn
-(see ``drawing``). Nothing here knows colours.
+Scenes come from real tiles with an instance map (bright field or fluorescence), warped to a random scale and angle, or are
+drawn (see ``drawing``). Nothing here knows colours.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from skimage.measure import label as connected_regions
 from counterstain.images import optical_density
 from counterstain.training.synthesis.noise import Field, fibres, smooth_noise
 
-TARGET_DIAMETER_PX = (16.0, 38.0)
+TARGET_DIAMETER_PX = (15.0, 42.0)
 """Range of median nuclear diameters at 0.25 um/px: from small lymphocytes to large carcinoma nuclei."""
 
 
@@ -46,7 +46,7 @@ def _normalised(signal: Field, labels: NDArray[np.integer]) -> Field:
     background = ~ndimage.binary_dilation(nuclei, iterations=2)
     low = float(np.median(signal[background])) if background.any() else float(signal.min())
     high = float(np.median(signal[nuclei])) if nuclei.any() else low + 1.0
-    return np.clip((signal - low) / max(high - low, 1e-3), -0.6, 2.5).astype(np.float32)
+    return np.asarray(np.clip((signal - low) / max(high - low, 1e-3), -0.6, 2.5), dtype=np.float32)
 
 
 def median_diameter_px(labels: NDArray[np.integer]) -> float:
@@ -75,13 +75,13 @@ def warp_scene(rng: np.random.Generator, scene: Scene, side: int) -> Scene:
 
 
 def tidy_labels(labels: NDArray[np.integer], *, min_area_px: int = 30) -> NDArray[np.int32]:
-    """Number the connected pieces of each label from 1 without gaps and drop those smaller than ``min_area_px``."""
+    """Renumber the connected pieces of each label from 1 without gaps and drop those smaller than ``min_area_px``."""
     pieces = connected_regions(labels, connectivity=1, background=0)
     areas = np.bincount(pieces.ravel())
     kept = areas >= min_area_px
     kept[0] = False
     numbers = np.where(kept, np.cumsum(kept), 0)
-    return numbers[pieces].astype(np.int32)
+    return np.asarray(numbers[pieces], dtype=np.int32)
 
 
 def vary_nuclei(rng: np.random.Generator, scene: Scene) -> Scene:

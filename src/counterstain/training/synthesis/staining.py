@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from counterstain.training.synthesis.noise import Field, blobs, smooth_noise
+from counterstain.training.synthesis.noise import Field, blobs, fibres, smooth_noise
 from counterstain.training.synthesis.scenes import Scene
 
 WEAKEST_POSITIVE_OD = 0.14
@@ -25,7 +25,7 @@ class Stained:
     """(h, w) float32 optical density of hematoxylin at its strongest wavelength."""
     dab: Field
     """(h, w) float32 optical density of DAB, specific and not."""
-    nuclear_dab: Field
+    specific_dab: Field
     """(h, w) float32: the part of ``dab`` that belongs to positive cells; the marker image shows it."""
     positive: NDArray[np.bool_]
     """(n + 1,) bool by label; entry 0, the background, is False."""
@@ -34,19 +34,23 @@ class Stained:
 def stain_scene(rng: np.random.Generator, scene: Scene) -> Stained:
     """Choose which nuclei are positive and how strongly each stain binds."""
     positive = _choose_positive(rng, scene)
+    pattern = rng.random()
     # pale counterstain is as common as strong: laboratories differ by a factor of five
     hematoxylin_od = float(np.exp(rng.uniform(np.log(0.12), np.log(0.85))))
-    nuclear_dab = _nuclear_dab(rng, scene, positive)
-    if rng.random() < 0.12:
-        nuclear_dab = _membranous_dab(rng, scene, positive)
+    if pattern < 0.80:
+        specific = _nuclear_dab(rng, scene, positive)
+    elif pattern < 0.90:
+        specific = _membranous_dab(rng, scene, positive)
+    else:
+        specific, positive = _cytoplasmic_dab(rng, scene)
     loss = rng.uniform(0, 0.8)  # DAB hides part of the counterstain below it
-    hematoxylin = hematoxylin_od * np.maximum(scene.density, -0.3) * (1 - loss * np.clip(nuclear_dab, 0, 1))
-    unspecific = _unspecific_dab(rng, scene, nuclear_dab)
+    hematoxylin = hematoxylin_od * np.maximum(scene.density, -0.3) * (1 - loss * np.clip(specific, 0, 1))
+    unspecific = _unspecific_dab(rng, scene, specific)
     return Stained(
         scene=scene,
         hematoxylin=(hematoxylin + rng.uniform(0, 0.04)).astype(np.float32),
-        dab=(nuclear_dab + unspecific).astype(np.float32),
-        nuclear_dab=nuclear_dab.astype(np.float32),
+        dab=(specific + unspecific).astype(np.float32),
+        specific_dab=specific.astype(np.float32),
         positive=positive,
     )
 
@@ -97,12 +101,25 @@ def _membranous_dab(rng: np.random.Generator, scene: Scene, positive: NDArray[np
     return ndimage.gaussian_filter((_strengths(rng, positive)[owner] * ring * texture).astype(np.float32), 0.8)
 
 
-def _unspecific_dab(rng: np.random.Generator, scene: Scene, nuclear_dab: Field) -> Field:
+def _cytoplasmic_dab(rng: np.random.Generator, scene: Scene) -> tuple[Field, NDArray[np.bool_]]:
+    """Return DAB that fills whole regions and leaves their nuclei paler, and which nuclei lie in such a region."""
+    shape = scene.labels.shape
+    region = blobs(rng, shape, rng.uniform(40, 120), rng.uniform(0.15, 0.9))
+    texture = np.clip(1 + 0.3 * smooth_noise(rng, shape, rng.uniform(2, 6)) + 0.3 * np.abs(fibres(rng, shape, 4)), 0.2, 2)
+    inside = ndimage.gaussian_filter((scene.labels > 0).astype(np.float32), 1.0)
+    dab = rng.uniform(0.25, 1.0) * region * texture * (1 - rng.uniform(0.4, 1.0) * inside)
+    share = ndimage.mean(region, scene.labels, np.arange(int(scene.labels.max()) + 1))
+    positive = np.nan_to_num(np.atleast_1d(share)) > 0.5
+    positive[0] = False
+    return dab.astype(np.float32), positive
+
+
+def _unspecific_dab(rng: np.random.Generator, scene: Scene, specific: Field) -> Field:
     """Return the brown that no cell should be counted for: haze around cells, cytoplasm, and a general tint."""
     shape = scene.labels.shape
     unspecific = np.zeros(shape, np.float32)
     if rng.random() < 0.5:
-        unspecific += rng.uniform(0, 0.25) * ndimage.gaussian_filter(nuclear_dab, rng.uniform(3, 10))
+        unspecific += rng.uniform(0, 0.25) * ndimage.gaussian_filter(specific, rng.uniform(3, 10))
     if rng.random() < 0.35:
         texture = np.clip(1 + 0.5 * smooth_noise(rng, shape, rng.uniform(2, 12)), 0, 3)
         unspecific += rng.uniform(0, 0.12) * texture * blobs(rng, shape, rng.uniform(20, 90), rng.uniform(0.2, 1))

@@ -8,7 +8,8 @@ from skimage.segmentation import find_boundaries
 from counterstain.training.synthesis.noise import Field, smooth_noise
 
 BACKGROUND, NEGATIVE, POSITIVE, BOUNDARY, UNKNOWN = 0, 1, 2, 3, 255
-"""Values of a class image. The boundary is 3 px wide, as in the published training data; unknown pixels take part in no loss."""
+"""Values of a class image. The boundary is 3 px wide, as in the published training data; unknown pixels take part in no
+loss."""
 
 
 def class_image(labels: NDArray[np.integer], positive: NDArray[np.bool_]) -> NDArray[np.uint8]:
@@ -50,6 +51,6 @@ def lap2_image(rng: np.random.Generator, labels: NDArray[np.integer]) -> Field:
     return np.clip(0.7 * envelope * (1 + 0.25 * smooth_noise(rng, labels.shape, 5)), 0, 1).astype(np.float32)
 
 
-def marker_image(nuclear_dab: Field) -> Field:
+def marker_image(specific_dab: Field) -> Field:
     """Return (h, w) float32 in [0, 1] from the optical density of specific DAB: bright where brown, slightly blurred."""
-    return (0.03 + 0.85 * (1 - 10 ** (-0.9 * ndimage.gaussian_filter(nuclear_dab, 1.2)))).astype(np.float32)
+    return (0.03 + 0.85 * (1 - 10 ** (-0.9 * ndimage.gaussian_filter(specific_dab, 1.2)))).astype(np.float32)
