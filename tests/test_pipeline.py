@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from counterstain import pipeline
 from counterstain.cells.segment import CellOptions
 from counterstain.errors import SlideError, UsageError
 from counterstain.inference.classical import ClassicalBackend
@@ -99,6 +100,12 @@ def test_an_unknown_score_is_refused_before_anything_runs(backend):
 def test_a_slide_in_which_nothing_can_be_counted_is_refused(backend, pixels, mpp, message):
     with pytest.raises(SlideError, match=message):
         analyze(slide_of(pixels, mpp), backend)
+
+
+def test_a_slide_that_does_not_fit_in_memory_is_refused_at_once(backend, monkeypatch):
+    monkeypatch.setattr(pipeline, "MAX_PIXELS", 120 * 120 - 1)
+    with pytest.raises(SlideError, match="cut out the region"):
+        analyze(slide_of(disks()), backend)
 
 
 def test_a_slide_at_another_resolution_is_counted_at_the_model_s(backend):

@@ -24,6 +24,9 @@ MIN_SIDE_UM = 4.0
 MAX_MPP = 2.0
 """Coarser images (below 5x) show a nucleus in less than four pixels."""
 
+MAX_PIXELS = 250_000_000
+"""Maps are kept in memory, about 25 bytes a pixel at the most, so larger slides are refused."""
+
 THUMBNAIL_PX = 1024
 
 OnProgress = Callable[[int, int], None]
@@ -64,6 +67,7 @@ def analyze(
     check_countable(slide)
     scorers = [scorer(name) for name in options.scores]
     manifest, stopwatch = backend.manifest, Stopwatch()
+    check_fits_memory(slide, manifest.mpp)
     with stopwatch("total"):
         grid = grid_of(slide, manifest)
         count = _counter(len(grid), on_progress)
@@ -106,6 +110,22 @@ def check_countable(slide: Slide) -> None:
     if (thumbnail == thumbnail[0, 0]).all():
         colour = tuple(thumbnail[0, 0].tolist())
         raise SlideError(f"{slide.name} is all one colour, RGB {colour}: there is no tissue to analyse")
+
+
+def check_fits_memory(slide: Slide, mpp: float) -> None:
+    """Check that the maps of a slide at ``mpp`` can be held in memory.
+
+    Raises
+    ------
+    SlideError
+        They have more than ``MAX_PIXELS``.
+    """
+    size = size_at(slide, mpp)
+    if size.area > MAX_PIXELS:
+        raise SlideError(
+            f"{slide.name} has {size.width} x {size.height} px at {mpp:g} um per pixel, more than the {MAX_PIXELS:,} that can be "
+            "analysed at once; cut out the region to be counted"
+        )
 
 
 def warnings_of(slide: Slide, manifest: Manifest, cells: Cells, scores: tuple[Score, ...]) -> tuple[str, ...]:

@@ -15,9 +15,9 @@ def doctor(as_json: bool) -> None:
 
     Exit code 1 when something that is needed does not work.
     """
-    from counterstain.cli.inventory import checks
+    from counterstain.cli.inventory import is_broken
 
-    found = checks()
+    found = _checks()
     if as_json:
         sys.stdout.write(json.dumps({"checks": found}, indent=2, ensure_ascii=False) + "\n")
     else:
@@ -26,5 +26,17 @@ def doctor(as_json: bool) -> None:
         for check in found:
             if check["fix"]:
                 click.echo(f"to fix {check['name']}: {check['fix']}")
-    if any(check["status"] == "broken" for check in found):
+    if is_broken(found):
         raise click.exceptions.Exit(1)
+
+
+def _checks() -> list[dict[str, str]]:
+    """Check everything; providers and models only when every package works, as they need them."""
+    from counterstain.cli.inventory import check_machine, check_needed, check_optional, check_providers, is_broken
+
+    needed = check_needed()
+    if is_broken(needed):
+        return [*check_machine(), *needed, *check_optional()]
+    from counterstain.cli.model_list import check_models
+
+    return [*check_machine(), *needed, check_providers(), *check_models(), *check_optional()]

@@ -31,20 +31,33 @@ Check = dict[str, str]
 """``status`` (ok, missing, broken), ``name``, ``found``, and ``fix``: the command that repairs it, or nothing."""
 
 
-def checks() -> list[Check]:
-    """Return the state of everything that the program needs or can use; models are checked only when all packages work."""
-    machine = [
+def check_machine() -> list[Check]:
+    """Return the versions of what runs the program, and its threads."""
+    return [
         ok("python", f"{platform.python_version()} on {platform.platform()}"),
         ok("counterstain", version("counterstain")),
         ok("threads", f"{_usable_threads()} of {os.cpu_count()} may be used"),
     ]
-    needed = [_needed(package, module) for package, module in NEEDED.items()]
-    optional = [_optional(package, *known) for package, known in OPTIONAL.items()]
-    if any(check["status"] == "broken" for check in needed):
-        return [*machine, *needed, *optional]
-    from counterstain.cli.model_list import check_models
 
-    return [*machine, *needed, _providers(), *check_models(), *optional]
+
+def check_needed() -> list[Check]:
+    """Import every package that the program cannot do without."""
+    return [_needed(package, module) for package, module in NEEDED.items()]
+
+
+def check_optional() -> list[Check]:
+    """Look for every package that adds something."""
+    return [_optional(package, *known) for package, known in OPTIONAL.items()]
+
+
+def check_providers() -> Check:
+    """Return what ONNX Runtime can compute on."""
+    return ok("providers", ", ".join(importlib.import_module("onnxruntime").get_available_providers()))
+
+
+def is_broken(found: list[Check]) -> bool:
+    """Return whether anything that is needed does not work."""
+    return any(check["status"] == "broken" for check in found)
 
 
 def ok(name: str, found: str) -> Check:
@@ -74,7 +87,3 @@ def _optional(package: str, module: str, extra: str, purpose: str) -> Check:
         return ok(package, f"{version(package)}, for {purpose}")
     fix = f'pip install "counterstain[{extra}]"'
     return {"status": "missing", "name": package, "found": f"optional, for {purpose}", "fix": fix}
-
-
-def _providers() -> Check:
-    return ok("providers", ", ".join(importlib.import_module("onnxruntime").get_available_providers()))

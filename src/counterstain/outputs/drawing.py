@@ -34,7 +34,8 @@ def painted_labels(cells: Cells, box: Box, scale: float) -> NDArray[np.int32]:
 def _spans(rings: list[NDArray[np.float64]]) -> tuple[NDArray[np.int64], ...]:
     """Scan the rings row by row and return, per run of pixels inside one: ring, row, first column and column after the last.
 
-    The centre of row r is at r + 0.5. A ring crosses it an even number of times; the runs lie between the odd and the even crossings.
+    The centre of row r is at r + 0.5. A ring crosses it an even number of times; the runs lie between the odd and the even
+    crossings.
     """
     ring = np.repeat(np.arange(len(rings)), [len(points) for points in rings])
     start, stop = np.concatenate(rings), np.concatenate([np.roll(points, -1, axis=0) for points in rings])

@@ -19,6 +19,9 @@ NEGATIVE = (0, 0, 255)
 BOUNDARY = (0, 255, 0)
 BACKGROUND = (0, 0, 0)
 
+COMPRESSION = 3
+"""Of 9: a few per cent larger than the default of 6 and twice as fast."""
+
 
 def write_modality(analysis: Analysis, path: Path, channel_name: str) -> None:
     """Write one inferred image: RGB as it is, an intensity map in the colour of its channel on black."""
@@ -59,4 +62,4 @@ def _class_colours(analysis: Analysis) -> NDArray[np.uint8]:
 
 def _write_png(pixels: NDArray[np.uint8], path: Path) -> None:
     with replacing(path) as hidden:
-        Image.fromarray(pixels).save(hidden, format="PNG")
+        Image.fromarray(pixels).save(hidden, format="PNG", compress_level=COMPRESSION)

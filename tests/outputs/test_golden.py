@@ -1,0 +1,59 @@
+"""The files of format version 1, as written for the drawn slide of ``conftest.py``.
+
+A change that makes one of these tests fail changes the format: raise ``FORMAT_VERSION``, describe the change in
+``docs/format.md``, and put the new files into a folder of their own, so that the old ones are still read.
+"""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from counterstain.cells.table import COLUMNS as CELL_COLUMNS
+from counterstain.outputs import record as record_module
+from counterstain.outputs.folder import write_folder
+from counterstain.outputs.geojson import MEASUREMENTS
+from counterstain.outputs.names import FORMATS, writers_for
+from counterstain.outputs.record import read_record
+from counterstain.outputs.summary import COLUMNS as SUMMARY_COLUMNS
+from counterstain.outputs.summary import Failure, write_summary
+from counterstain.panel import DEFAULT_PANEL
+
+GOLDEN = Path(__file__).parent / "golden" / "v1"
+
+
+@pytest.fixture
+def written(analysis, tmp_path, monkeypatch):
+    monkeypatch.setattr(record_module, "package_versions", lambda: {"counterstain": "0.1.0"})
+    write_folder(analysis, tmp_path / "tile", ("csv", "geojson"))
+    write_summary(tmp_path, {"tile"}, [Failure(name="bad", source="images/bad.png", error="images/bad.png is empty (0 bytes)")])
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["tile/analysis.json", "tile/cells.csv", "tile/cells.geojson", "summary.csv"])
+def test_text_files_are_byte_for_byte_those_of_version_1(written, name):
+    assert (written / name).read_bytes() == (GOLDEN / name).read_bytes()
+
+
+def test_the_golden_record_is_recognised_as_an_output():
+    assert read_record(GOLDEN / "tile")["counts"]["nuclei"] == 3
+
+
+@pytest.fixture(scope="module")
+def specification():
+    return (Path(__file__).parents[2] / "docs" / "format.md").read_text(encoding="utf-8")
+
+
+def test_the_specification_names_every_column_and_measurement(specification):
+    names = [*CELL_COLUMNS, *SUMMARY_COLUMNS, *MEASUREMENTS.values()]
+    assert [name for name in names if f"`{name}`" not in specification] == []
+
+
+def test_the_specification_names_every_file(specification):
+    assert [name for name in writers_for(FORMATS, DEFAULT_PANEL) if name not in specification] == []
+
+
+def test_the_specification_names_every_key_of_the_record(specification):
+    content = json.loads((GOLDEN / "tile" / "analysis.json").read_text(encoding="utf-8"))
+    inner = [key for part in (content["slide"], content["bundle"], content["counts"], content["scores"][0]) for key in part]
+    assert [key for key in (*content, *inner) if f"`{key}`" not in specification] == []
