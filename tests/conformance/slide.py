@@ -59,6 +59,10 @@ class SlideConformance:
         with slide as same:
             assert same is slide
 
+    def test_closing_twice_is_harmless(self, slide: Slide):
+        slide.close()
+        slide.close()
+
 
 def _difference(one: np.ndarray, other: np.ndarray) -> int:
     return int(np.abs(one.astype(int) - other).max())

@@ -20,7 +20,7 @@ from counterstain.inference.bundle import Manifest
 from counterstain.panel import DEFAULT_PANEL
 
 REACH_PX = 32
-"""Margin of the tiles; the filters below reach 5 + 16 + 10 pixels."""
+"""Margin of the tiles; the filters below reach 5 + 16 + 10 = 31 pixels."""
 
 _SMOOTH_SIGMA, _SMOOTH_RADIUS = 1.5, 5
 _SURROUND_SIGMA, _SURROUND_RADIUS = 6.0, 16
@@ -33,8 +33,10 @@ _SURROUND_WEIGHT = 0.3
 _NUCLEUS_DENSITY, _NUCLEUS_WIDTH = 0.17, 0.03
 _HEMATOXYLIN_BLEED = 0.3
 _POSITIVE_DENSITY, _POSITIVE_WIDTH = 0.2, 0.05
-_FULL_DENSITY = 0.8
-"""Density shown at full brightness."""
+_SATURATION = 0.5
+"""Density beyond which a nucleus is no denser, so that blur does not widen the darkest ones."""
+_FULL_DAB, _FULL_SLOPE = 0.8, 0.1
+"""DAB density, and change of nuclear density per pixel, shown at full brightness."""
 
 Plane = NDArray[np.float32]
 
@@ -63,16 +65,17 @@ class ClassicalBackend:
 
 def infer_image(image: NDArray[np.uint8]) -> Outputs:
     """Return the channels of the default panel, (c, h, w) float32 in [0, 1], for one (h, w, 3) uint8 image."""
-    hematoxylin, dab = (_smooth(plane) for plane in np.moveaxis(unmix(image), -1, 0))
-    density = hematoxylin + np.float32(_DAB_WEIGHT) * dab
+    unmixed = np.moveaxis(unmix(image), -1, 0)
+    hematoxylin, dab = (_smooth(plane) for plane in unmixed)
+    density = _smooth(np.minimum(unmixed[0] + np.float32(_DAB_WEIGHT) * unmixed[1], np.float32(_SATURATION)))
     nucleus = _nucleus_probability(density)
     positive = _sigmoid(dab - np.float32(_HEMATOXYLIN_BLEED) * hematoxylin, _POSITIVE_DENSITY, _POSITIVE_WIDTH)
     rim = _rim(nucleus)
     return {
         "hematoxylin": _stained(hematoxylin),
-        "dapi": _shown(nucleus * density),
-        "lap2": rim[np.newaxis],
-        "marker": _shown(nucleus * dab),
+        "dapi": _shown(nucleus * density, _SATURATION),
+        "lap2": _shown(np.hypot(*np.gradient(density)), _FULL_SLOPE),
+        "marker": _shown(nucleus * dab, _FULL_DAB),
         "segmentation": np.stack([nucleus * positive, rim, nucleus * (1 - positive)]),
         "distance": _depth(nucleus)[np.newaxis],
     }
@@ -105,9 +108,9 @@ def _rim(nucleus: Plane) -> Plane:
     return np.asarray(4 * nucleus * (1 - nucleus), dtype=np.float32)
 
 
-def _shown(density: Plane) -> Plane:
-    """Return (1, h, w) brightness."""
-    return np.asarray(np.clip(density / np.float32(_FULL_DENSITY), 0, 1), dtype=np.float32)[np.newaxis]
+def _shown(values: Plane, brightest: float) -> Plane:
+    """Return (1, h, w) brightness in [0, 1]."""
+    return np.asarray(np.clip(values / np.float32(brightest), 0, 1), dtype=np.float32)[np.newaxis]
 
 
 def _stained(hematoxylin: Plane) -> Plane:

@@ -57,6 +57,7 @@ class OpenSlideSlide:
     def __init__(self, path: Path, *, name: str, resolution: Resolution) -> None:
         self._path = path
         self._slide = _open(path)
+        self._closed = False
         self.name = name
         self.resolution = resolution
 
@@ -87,8 +88,10 @@ class OpenSlideSlide:
             raise UnreadableSlideError(f"cannot read {box} of level {level} of {self._path}: {error}") from error
 
     def close(self) -> None:
-        """Close the file."""
-        self._slide.close()
+        """Close the file; closing twice is harmless."""
+        if not self._closed:
+            self._closed = True
+            self._slide.close()
 
     def __enter__(self) -> Self:
         return self

@@ -46,6 +46,8 @@ def decode_tiff(path: Path) -> NDArray[np.uint8]:
 
 def _check_kind(series: Any, path: Path) -> None:
     page = series.keyframe
+    if not page.imagelength * page.imagewidth:
+        raise UnreadableSlideError(f"{path} holds no pixels; the file is damaged or truncated")
     check_pixel_count(page.imagelength, page.imagewidth, path)
     axes = "".join(axis for axis, length in zip(series.axes, series.shape, strict=True) if length > 1 or axis in "YXS")
     if axes not in ("YX", "YXS", "SYX"):
@@ -93,7 +95,8 @@ def _decode_without_codecs(page: Any, path: Path, reason: Exception) -> NDArray[
 
 def _to_rgb(pixels: NDArray[Any], page: Any) -> NDArray[np.uint8]:
     if page.photometric == tifffile.PHOTOMETRIC.PALETTE and pixels.ndim == 2:
-        return to_rgb(page.colormap.T[pixels])  # (h, w, 3) uint16
+        colours = (page.colormap >> 8).astype(np.uint8)  # right for writers that scale 8 bits by 257 and by 256
+        return np.asarray(colours.T[pixels])  # (h, w, 3)
     if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
         pixels = np.invert(pixels)
     return to_rgb(pixels)

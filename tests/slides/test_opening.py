@@ -1,0 +1,177 @@
+import numpy as np
+import pytest
+import tifffile
+from conformance.slide import SlideConformance
+from PIL import Image
+
+from counterstain.errors import MissingResolutionError, UnreadableSlideError, UnsupportedSlideError
+from counterstain.geometry import Box, Size
+from counterstain.slides import opening
+from counterstain.slides.base import Resolution
+from counterstain.slides.opening import SLIDE_SUFFIXES, open_slide, slide_name
+
+RGB = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
+
+
+class TestRasterSlide(SlideConformance):
+    @pytest.fixture
+    def slide(self, tmp_path):
+        Image.fromarray(RGB).save(tmp_path / "a.png")
+        return open_slide(tmp_path / "a.png")
+
+
+class TestTiffSlide(SlideConformance):
+    @pytest.fixture
+    def slide(self, tmp_path):
+        tifffile.imwrite(tmp_path / "a.tif", RGB, photometric="rgb", resolution=(40_000,) * 2, resolutionunit="CENTIMETER")
+        return open_slide(tmp_path / "a.tif")
+
+
+class TestWholeSlide(SlideConformance):
+    """A tiled pyramid with the description by which OpenSlide knows an Aperio slide."""
+
+    @pytest.fixture
+    def slide(self, tmp_path):
+        slide = open_slide(_aperio(tmp_path / "a.svs", "|AppMag = 20|MPP = 0.4990"))
+        assert isinstance(slide, opening.OpenSlideSlide)
+        yield slide
+        slide.close()
+
+    def test_level_zero_is_read_exactly(self, slide):
+        np.testing.assert_array_equal(slide.read(Box(5, 3, 20, 40), 0.499), _tissue()[5:25, 3:43])
+
+    def test_a_coarse_read_comes_from_a_coarse_level(self, slide):
+        reduced = slide.read(Box(0, 0, 24, 32), 0.499 * 4)
+        reference = _tissue().reshape(24, 4, 32, 4, 3).mean(axis=(1, 3))
+        assert np.abs(reduced[2:-2, 2:-2] - reference[2:-2, 2:-2]).mean() < 3
+
+    def test_the_pixel_size_is_that_of_the_scanner(self, slide):
+        assert slide.resolution == Resolution(0.499, "metadata")
+        assert slide.size == Size(96, 128)
+
+
+def _tissue() -> np.ndarray:
+    rows, cols = np.mgrid[:96, :128]
+    return np.uint8(np.stack([rows + 100, cols + 60, 180 + 40 * np.sin(rows / 9)], axis=-1))
+
+
+def _aperio(path, properties):
+    with tifffile.TiffWriter(path) as writer:
+        for step, kind in ((1, 0), (2, 0)):
+            description = f"Aperio Image Library v1\r\n128x96 [0,0 128x96] (16x16){properties}"
+            writer.write(
+                _tissue()[::step, ::step],
+                photometric="rgb",
+                tile=(16, 16),
+                compression="zlib",
+                description=description,
+                subfiletype=kind,
+                metadata=None,
+            )
+    return path
+
+
+def test_a_whole_slide_without_pixel_size_is_refused_with_the_option_that_gives_it(tmp_path):
+    path = _aperio(tmp_path / "a.svs", "")
+    with pytest.raises(MissingResolutionError, match=r"--mpp 0\.25"):
+        open_slide(path)
+    with open_slide(path, mpp=0.5) as slide:
+        assert slide.resolution == Resolution(0.5, "option")
+
+
+def test_a_truncated_whole_slide_is_unreadable(tmp_path):
+    path = _aperio(tmp_path / "a.svs", "|MPP = 0.5")
+    path.write_bytes(path.read_bytes()[:20_000])
+    with pytest.raises(UnreadableSlideError, match=r"a\.svs"), open_slide(path) as slide:
+        slide.read(Box.whole(slide.size), slide.resolution.mpp)
+
+
+def test_the_content_not_the_suffix_says_what_a_file_is(tmp_path):
+    Image.fromarray(RGB).save(tmp_path / "a.tif", format="PNG")
+    tifffile.imwrite(tmp_path / "b.png", RGB, photometric="rgb")
+    for name in ("a.tif", "b.png"):
+        np.testing.assert_array_equal(open_slide(tmp_path / name).read(Box(0, 0, 30, 40), 0.25), RGB)
+
+
+def test_the_option_wins_over_the_file_and_the_file_over_the_default(tmp_path):
+    tagged, plain = tmp_path / "a.tif", tmp_path / "b.tif"
+    tifffile.imwrite(tagged, RGB, photometric="rgb", resolution=(20_000,) * 2, resolutionunit="CENTIMETER")
+    tifffile.imwrite(plain, RGB, photometric="rgb")
+    assert open_slide(tagged, mpp=0.3).resolution == Resolution(0.3, "option")
+    assert open_slide(tagged).resolution == Resolution(pytest.approx(0.5), "metadata")
+    assert open_slide(plain, default_mpp=0.4).resolution == Resolution(0.4, "assumed")
+
+
+def test_the_option_overrules_pixels_that_are_not_square(tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, RGB, photometric="rgb", resolution=(40_000, 20_000), resolutionunit="CENTIMETER")
+    with pytest.raises(UnsupportedSlideError, match="square"):
+        open_slide(path)
+    assert open_slide(path, mpp=0.25).resolution.source == "option"
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "bmp"])
+def test_the_dots_per_inch_of_a_flat_image_are_not_a_pixel_size(tmp_path, suffix):
+    Image.fromarray(RGB).save(tmp_path / f"a.{suffix}", dpi=(101_600, 101_600) if suffix != "jpg" else (300, 300))
+    assert open_slide(tmp_path / f"a.{suffix}").resolution == Resolution(0.25, "assumed")
+
+
+@pytest.mark.parametrize("mpp", [0, -1, float("nan"), float("inf")])
+def test_a_pixel_size_that_is_not_positive_is_refused(tmp_path, mpp):
+    with pytest.raises(ValueError, match="positive"):
+        open_slide(tmp_path / "a.png", mpp=mpp)
+
+
+def test_a_missing_path_is_named(tmp_path):
+    with pytest.raises(UnreadableSlideError, match=r"nowhere\.png does not exist"):
+        open_slide(tmp_path / "nowhere.png")
+
+
+def test_a_folder_is_not_an_image(tmp_path):
+    with pytest.raises(UnreadableSlideError, match="directory"):
+        open_slide(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif", "a.svs"])
+def test_an_empty_file_says_so(tmp_path, name):
+    (tmp_path / name).touch()
+    with pytest.raises(UnreadableSlideError, match=r"empty \(0 bytes\)"):
+        open_slide(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "content", [b"x", b"II*\0", b"II*\0\x08\0\0\0\0\0", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", bytes(500), b"DICM" * 99]
+)
+@pytest.mark.parametrize("name", ["a.png", "a.tif", "a.svs", "a.dcm"])
+def test_a_file_with_nothing_in_it_is_unreadable(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UnreadableSlideError, match=name):
+        open_slide(tmp_path / name)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (50, 3)])
+@pytest.mark.parametrize("level", [0, 255, 77])
+def test_tiny_and_uniform_images_are_slides(tmp_path, shape, level):
+    image = np.full((*shape, 3), level, np.uint8)
+    Image.fromarray(image).save(tmp_path / "a.png")
+    slide = open_slide(tmp_path / "a.png")
+    np.testing.assert_array_equal(slide.read(Box.whole(slide.size), 0.25), image)
+
+
+@pytest.mark.parametrize(("name", "expected"), [("a.png", "a"), ("x/a.b.ome.tif", "a.b"), (".ome.tif", ".ome"), ("a", "a")])
+def test_a_slide_is_named_by_its_file(tmp_path, name, expected):
+    assert slide_name(tmp_path / name) == expected
+
+
+def test_listing_takes_images_and_whole_slides():
+    assert {".png", ".tif", ".svs", ".ndpi"} <= SLIDE_SUFFIXES
+    assert not {".csv", ".json", ".geojson"} & SLIDE_SUFFIXES
+
+
+@pytest.mark.parametrize(("name", "size", "mpp"), [("OS-2-ndpi", 2202, 0.2271), ("OS-2-vsi", 1445, 0.3461)])
+def test_real_ome_tiffs_open_with_their_pixel_size(data_dir, name, size, mpp):
+    slide = open_slide(data_dir / "openslide-os2" / f"{name}.ome.tif")
+    assert slide.name == name
+    assert slide.size == Size(size, size)
+    assert slide.resolution == Resolution(pytest.approx(mpp, abs=1e-4), "metadata")
+    assert 100 < slide.read(Box(700, 700, 64, 64), 0.25).mean() < 250

@@ -1,0 +1,212 @@
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from counterstain.errors import UnreadableSlideError, UnsupportedSlideError
+from counterstain.slides import tiff as tiff_module
+from counterstain.slides.tiff import decode_tiff
+from counterstain.slides.tiff_resolution import mpp_of_tiff
+
+RGB = np.random.default_rng(0).integers(0, 256, (40, 56, 3), dtype=np.uint8)
+GREY = RGB[..., 0]
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "a.tif"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"tile": (16, 16)},
+        {"compression": "zlib"},
+        {"tile": (16, 16), "compression": "zlib", "predictor": True},
+        {"bigtiff": True},
+    ],
+)
+def test_flat_and_tiled_files_give_their_pixels(path, options):
+    tifffile.imwrite(path, RGB, photometric="rgb", **options)
+    np.testing.assert_array_equal(decode_tiff(path), RGB)
+
+
+def test_planar_samples_are_interleaved(path):
+    tifffile.imwrite(path, np.moveaxis(RGB, -1, 0), photometric="rgb", planarconfig="separate")
+    np.testing.assert_array_equal(decode_tiff(path), RGB)
+
+
+@pytest.mark.parametrize("array", [GREY, GREY.astype(np.uint16) * 257])
+def test_grey_becomes_rgb(path, array):
+    tifffile.imwrite(path, array, photometric="minisblack")
+    np.testing.assert_array_equal(decode_tiff(path), np.stack([GREY] * 3, -1))
+
+
+def test_white_as_zero_is_inverted(path):
+    tifffile.imwrite(path, 255 - GREY, photometric="miniswhite")
+    np.testing.assert_array_equal(decode_tiff(path), np.stack([GREY] * 3, -1))
+
+
+def test_sixteen_bit_rgb_is_scaled_by_the_range_of_its_type(path):
+    tifffile.imwrite(path, RGB.astype(np.uint16) * 257, photometric="rgb")
+    np.testing.assert_array_equal(decode_tiff(path), RGB)
+
+
+def test_one_bit_is_black_and_white(path):
+    tifffile.imwrite(path, GREY > 127, photometric="minisblack")
+    np.testing.assert_array_equal(decode_tiff(path)[..., 0], np.where(GREY > 127, 255, 0))
+
+
+def test_a_palette_is_looked_up(path):
+    image = Image.fromarray(RGB).quantize(16)
+    image.save(path)
+    np.testing.assert_array_equal(decode_tiff(path), np.asarray(image.convert("RGB")))
+
+
+def test_transparent_pixels_are_white(path):
+    rgba = np.dstack([RGB, np.where(GREY > 127, 255, 0).astype(np.uint8)])
+    tifffile.imwrite(path, rgba, photometric="rgb", extrasamples=["unassalpha"])
+    np.testing.assert_array_equal(decode_tiff(path), np.where(rgba[..., 3:] > 0, RGB, 255))
+
+
+def test_a_pyramid_gives_its_first_level(path):
+    with tifffile.TiffWriter(path) as writer:
+        writer.write(RGB, photometric="rgb", subifds=1, tile=(16, 16))
+        writer.write(RGB[::2, ::2], photometric="rgb", subfiletype=1, tile=(16, 16))
+    np.testing.assert_array_equal(decode_tiff(path), RGB)
+
+
+@pytest.mark.parametrize("compression", ["lzw", "jpeg"])
+def test_compression_of_the_slides_extra_is_decoded(path, compression):
+    pytest.importorskip("imagecodecs")
+    smooth = np.full((32, 32, 3), (90, 120, 200), np.uint8)
+    tifffile.imwrite(path, smooth, photometric="rgb", compression=compression)
+    assert np.abs(decode_tiff(path).astype(int) - smooth).max() < 8
+
+
+def test_without_imagecodecs_pillow_decodes_what_it_can(path, monkeypatch):
+    Image.fromarray(RGB).save(path, compression="tiff_lzw")
+    monkeypatch.setattr(tifffile.TiffPageSeries, "asarray", _needs_imagecodecs)
+    np.testing.assert_array_equal(decode_tiff(path), RGB)
+
+
+def test_without_imagecodecs_the_command_that_installs_it_is_named(path, monkeypatch):
+    tifffile.imwrite(path, RGB, photometric="rgb", compression="jpeg2000")
+    monkeypatch.setattr(tifffile.TiffPageSeries, "asarray", _needs_imagecodecs)
+    with pytest.raises(UnsupportedSlideError, match=r'JPEG2000.*pip install "counterstain\[slides\]"'):
+        decode_tiff(path)
+
+
+def _needs_imagecodecs(*_args, **_options):
+    raise ValueError("<COMPRESSION.X: 1> requires the 'imagecodecs' package")
+
+
+def test_cmyk_is_refused(path):
+    tifffile.imwrite(path, np.dstack([RGB, GREY]), photometric="separated")
+    with pytest.raises(UnsupportedSlideError, match="CMYK"):
+        decode_tiff(path)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int16, np.uint32])
+def test_pixels_without_a_range_are_refused(path, dtype):
+    tifffile.imwrite(path, GREY.astype(dtype), photometric="minisblack")
+    with pytest.raises(UnsupportedSlideError, match=np.dtype(dtype).name):
+        decode_tiff(path)
+
+
+@pytest.mark.parametrize("axes", ["ZYX", "CYX", "TYX"])
+def test_a_stack_is_refused(tmp_path, axes):
+    path = tmp_path / "a.ome.tif"
+    tifffile.imwrite(path, np.zeros((4, 20, 30), np.uint8), ome=True, metadata={"axes": axes}, photometric="minisblack")
+    with pytest.raises(UnsupportedSlideError, match="stack"):
+        decode_tiff(path)
+
+
+def test_several_pages_are_refused(path):
+    tifffile.imwrite(path, np.zeros((3, 20, 30, 3), np.uint8), photometric="rgb")
+    with pytest.raises(UnsupportedSlideError, match="stack"):
+        decode_tiff(path)
+
+
+@pytest.mark.parametrize("options", [{}, {"compression": "zlib"}, {"tile": (16, 16)}])
+@pytest.mark.parametrize("part", [0.02, 0.3, 0.9])
+def test_a_truncated_file_is_unreadable(path, options, part):
+    tifffile.imwrite(path, RGB, photometric="rgb", **options)
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * part)])
+    with pytest.raises(UnreadableSlideError, match=r"a\.tif"):
+        decode_tiff(path)
+
+
+def test_damaged_pixels_are_unreadable(path):
+    tifffile.imwrite(path, RGB, photometric="rgb", compression="zlib")
+    with tifffile.TiffFile(path) as tiff:
+        start = tiff.pages[0].dataoffsets[0]
+    content = bytearray(path.read_bytes())
+    content[start : start + 40] = b"\xff" * 40
+    path.write_bytes(content)
+    with pytest.raises(UnreadableSlideError, match="damaged"):
+        decode_tiff(path)
+
+
+def test_more_pixels_than_fit_in_memory_are_refused(path, monkeypatch):
+    tifffile.imwrite(path, RGB, photometric="rgb")
+    monkeypatch.setattr("counterstain.slides.raster.MAX_RASTER_PIXELS", 1000)
+    with pytest.raises(UnreadableSlideError, match="40 x 56 pixels"):
+        decode_tiff(path)
+
+
+@pytest.mark.parametrize(
+    ("size", "unit", "expected"),
+    [
+        (0.2271, "µm", 0.2271),
+        (227.1, "nm", 0.2271),
+        (0.00025, "mm", 0.25),
+        (2.5e-5, "cm", 0.25),
+        (0.5, None, 0.5),
+        (3.0, "pixel", None),
+    ],
+)
+def test_ome_pixel_sizes_are_read_in_any_unit(tmp_path, size, unit, expected):
+    metadata = {"PhysicalSizeX": size, "PhysicalSizeY": size}
+    if unit:
+        metadata |= {"PhysicalSizeXUnit": unit, "PhysicalSizeYUnit": unit}
+    tifffile.imwrite(tmp_path / "a.ome.tif", RGB, ome=True, metadata=metadata, photometric="rgb")
+    assert mpp_of_tiff(tmp_path / "a.ome.tif") == (pytest.approx(expected) if expected else None)
+
+
+def test_imagej_micrometres_are_read(path):
+    tifffile.imwrite(path, GREY, imagej=True, resolution=(4, 4), metadata={"unit": "um"})
+    assert mpp_of_tiff(path) == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize(("unit", "pixels_per_unit", "expected"), [("CENTIMETER", 40_000, 0.25), ("INCH", 50_800, 0.5)])
+def test_resolution_tags_are_read(path, unit, pixels_per_unit, expected):
+    tifffile.imwrite(path, RGB, photometric="rgb", resolution=(pixels_per_unit,) * 2, resolutionunit=unit)
+    assert mpp_of_tiff(path) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("dpi", [72, 96, 300, 600, 1, 10_000_000])
+def test_the_resolution_of_a_screen_or_printer_is_not_believed(path, dpi):
+    tifffile.imwrite(path, RGB, photometric="rgb", resolution=(dpi, dpi), resolutionunit="INCH")
+    assert mpp_of_tiff(path) is None
+
+
+def test_a_file_without_a_unit_states_no_pixel_size(path):
+    tifffile.imwrite(path, RGB, photometric="rgb", resolution=(40_000, 40_000), resolutionunit="NONE")
+    assert mpp_of_tiff(path) is None
+
+
+def test_pixels_that_are_not_square_are_refused(path):
+    tifffile.imwrite(path, RGB, photometric="rgb", resolution=(40_000, 20_000), resolutionunit="CENTIMETER")
+    with pytest.raises(UnsupportedSlideError, match=r"0\.5 x 0\.25 um"):
+        mpp_of_tiff(path)
+
+
+def test_damaged_ome_metadata_state_nothing(path):
+    tifffile.imwrite(path, RGB, photometric="rgb", description='<?xml version="1.0"?><OME><Image/></OME>')
+    assert mpp_of_tiff(path) is None
+
+
+def test_every_refused_photometric_is_a_tiff_tag():
+    assert all(tifffile.PHOTOMETRIC(number) for number in tiff_module._PHOTOMETRIC_MEANING)
