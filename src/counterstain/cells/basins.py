@@ -8,9 +8,9 @@ from scipy import ndimage
 def merged_basins(labels: NDArray[np.int32], landscape: NDArray[np.float32], merge_ratio: float) -> NDArray[np.int32]:
     """Merge neighbouring basins whose pass is at least ``merge_ratio`` of the lower of their peaks.
 
-    Passes are taken from the highest down, and a merged basin keeps the higher peak, so the result does not depend on how
-    basins are numbered. It equals flooding from those maxima only that stand out by their dynamics (Grimaud, 1992), relative
-    to their height. Equal passes are taken in the order of their labels.
+    Passes are taken from the highest down, and a merged basin keeps the higher peak: flooding from only those maxima that
+    stand out by their dynamics (Grimaud, SPIE 1769 (1992) 292-305), here relative to their height. Equal passes are taken in
+    the order of their labels.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ def merged_basins(labels: NDArray[np.int32], landscape: NDArray[np.float32], mer
     lower, upper, heights = _passes(labels, landscape)
     if not len(lower):
         return labels
-    peaks = np.full(int(labels.max()) + 1, -np.inf, dtype=np.float64)
+    peaks = np.full(int(labels.max()) + 1, -np.inf, dtype=np.float32)
     np.maximum.at(peaks, labels.ravel(), landscape.ravel())
     order = np.argsort(-heights, kind="stable")
     parent = _united(lower[order].tolist(), upper[order].tolist(), heights[order].tolist(), peaks.tolist(), merge_ratio)

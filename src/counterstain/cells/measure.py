@@ -1,6 +1,6 @@
 """Measure all nuclei of a label image at once, in pixels of that image.
 
-Every measurement is a ``bincount`` over the labelled pixels, because a slide has millions of nuclei: nothing here loops over them.
+Every measurement is a ``bincount`` over the labelled pixels, as a slide has millions of nuclei: nothing here loops over them.
 Units, classes and slides are unknown.
 """
 

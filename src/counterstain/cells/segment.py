@@ -48,8 +48,9 @@ class CellOptions:
     foreground_threshold: float = 0.5
     """0-1, watershed only: a pixel is nuclear when positive + negative is above it."""
     smoothing_um: float = 0.5
-    """Micrometres, watershed only: standard deviation of the Gaussian that smooths the distance map."""
-    merge_ratio: float = 0.85
+    """Micrometres, watershed only: standard deviation of the Gaussian that smooths the distance map; half of it where that map
+    is computed from the mask."""
+    merge_ratio: float = 0.8
     """0-1, watershed only: touching parts stay one nucleus when the distance map between them falls to no less than this
     share of the lower peak. Lower merges more."""
     min_area_um2: float | None = None

@@ -40,7 +40,7 @@ class Cells:
     columns: dict[str, NDArray[Any]]
     """The columns of ``COLUMNS``, in that order, each of shape (n,)."""
     outlines: list[NDArray[np.float64]]
-    """Per cell an open ring of (k, 2) float64 (row, col) corners in slide pixels; pixel (r, c) covers [r, r + 1) x [c, c + 1)."""
+    """Per cell an open ring of (k, 2) float64 (row, col) corners in slide pixels; pixel r, c covers [r, r + 1) x [c, c + 1)."""
     thresholds: dict[str, float | str | None] = field(default_factory=dict)
     """What made the table: decoder, probability and area limits."""
 

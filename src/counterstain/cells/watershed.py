@@ -32,8 +32,9 @@ class Watershed:
     foreground_threshold: float = 0.5
     """0-1: a pixel is nuclear when positive + negative is above it."""
     smoothing_um: float = 0.5
-    """Standard deviation of the Gaussian that smooths the distance map."""
-    merge_ratio: float = 0.85
+    """Standard deviation of the Gaussian that smooths the distance map; half of it where the map is computed from the mask,
+    which is smooth already."""
+    merge_ratio: float = 0.8
     """0-1: two basins are one nucleus when the pass between them is at least this share of the lower peak."""
     min_area_um2: float = 6.0
     """Smaller nuclei are dropped."""
@@ -45,8 +46,11 @@ class Watershed:
         foreground = nuclear > np.float32(self.foreground_threshold)
         if not foreground.any():
             return Nuclei(labels=np.zeros(foreground.shape, np.int32), p_positive=np.empty(0, np.float32))
-        depth = self._depth_of(foreground) if distance is None else distance
-        landscape = self._landscape(depth, boundary, foreground)
+        if distance is None:
+            landscape = self._landscape(self._depth_of(foreground), boundary, self.smoothing_um / 2)
+        else:
+            landscape = self._landscape(distance, boundary, self.smoothing_um)
+        landscape[~foreground] = -1
         labels = merged_basins(_basins(landscape, foreground), landscape, self.merge_ratio)
         labels = enclosed_by_one(labels)
         labels = _without_small(labels, self.min_area_um2 / self.mpp**2)
@@ -57,12 +61,9 @@ class Watershed:
         """Distance to the nearest pixel outside, in nuclear radii; the image border is not an outside."""
         return (ndimage.distance_transform_edt(foreground) * (self.mpp / NUCLEAR_RADIUS_UM)).astype(np.float32)
 
-    def _landscape(
-        self, depth: NDArray[np.float32], boundary: NDArray[np.float32], foreground: NDArray[np.bool_]
-    ) -> NDArray[np.float32]:
-        """Smooth the depth, cut trenches where the boundary is likely, and sink everything outside."""
-        smooth = ndimage.gaussian_filter(depth * (1 - boundary), self.smoothing_um / self.mpp, truncate=3.0)
-        return np.where(foreground, smooth, np.float32(-1))
+    def _landscape(self, depth: NDArray[np.float32], boundary: NDArray[np.float32], smoothing_um: float) -> NDArray[np.float32]:
+        """Cut trenches into the depth where the boundary is likely, then smooth."""
+        return np.asarray(ndimage.gaussian_filter(depth * (1 - boundary), smoothing_um / self.mpp, truncate=3.0))
 
 
 def _basins(landscape: NDArray[np.float32], foreground: NDArray[np.bool_]) -> NDArray[np.int32]:
