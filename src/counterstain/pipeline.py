@@ -123,8 +123,8 @@ def check_fits_memory(slide: Slide, mpp: float) -> None:
     size = size_at(slide, mpp)
     if size.area > MAX_PIXELS:
         raise SlideError(
-            f"{slide.name} has {size.width} x {size.height} px at {mpp:g} um per pixel, more than the {MAX_PIXELS:,} that can be "
-            "analysed at once; cut out the region to be counted"
+            f"{slide.name} has {size.width} x {size.height} px at {mpp:g} um per pixel, more than the {MAX_PIXELS:,} that "
+            "can be analysed at once; cut out the region to be counted"
         )
 
 
