@@ -1,5 +1,6 @@
 import json
 import zipfile
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
@@ -124,6 +125,20 @@ def test_a_bundle_that_cannot_be_written_leaves_nothing(tmp_path):
     with pytest.raises(BundleError, match="cannot write"):
         write_bundle(tmp_path / "missing" / "tiny", MANIFEST, {"model.onnx": b""})
     assert not list(tmp_path.iterdir())
+
+
+def test_the_bundle_before_comes_back_when_its_successor_cannot_take_its_name(bundle, monkeypatch):
+    rename = Path.rename
+
+    def refuse(path, target):
+        if path.name == "new":
+            raise OSError(28, "No space left on device")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(BundleError, match="No space left"):
+        write_bundle(bundle.source, MANIFEST, {"model.onnx": graph(scale=2)})
+    assert load_bundle(bundle.source) == bundle
 
 
 @pytest.mark.parametrize("name", ["../a", "/a", "a/../../b", "C:\\a", "", "."])

@@ -70,6 +70,23 @@ def test_transparent_pixels_are_white(path):
     np.testing.assert_array_equal(decode_tiff(path), np.where(rgba[..., 3:] > 0, RGB, 255))
 
 
+def test_colours_multiplied_with_alpha_show_the_white_ground(path):
+    premultiplied = np.full((8, 8, 4), (60, 0, 100, 100), np.uint8)
+    tifffile.imwrite(path, premultiplied, photometric="rgb", extrasamples=["assocalpha"])
+    assert (decode_tiff(path) == (215, 155, 255)).all()
+
+
+def test_an_extra_sample_of_no_meaning_is_dropped(path):
+    tifffile.imwrite(path, np.dstack([RGB, GREY]), photometric="rgb", extrasamples=["unspecified"])
+    np.testing.assert_array_equal(decode_tiff(path), RGB)
+
+
+def test_more_samples_than_alpha_are_refused(path):
+    tifffile.imwrite(path, np.dstack([RGB, GREY, GREY]), photometric="rgb", extrasamples=["unassalpha", "unspecified"])
+    with pytest.raises(UnsupportedSlideError, match="5 samples"):
+        decode_tiff(path)
+
+
 def test_a_pyramid_gives_its_first_level(path):
     with tifffile.TiffWriter(path) as writer:
         writer.write(RGB, photometric="rgb", subifds=1, tile=(16, 16))
@@ -102,9 +119,10 @@ def _needs_imagecodecs(*_args, **_options):
     raise ValueError("<COMPRESSION.X: 1> requires the 'imagecodecs' package")
 
 
-def test_cmyk_is_refused(path):
-    tifffile.imwrite(path, np.dstack([RGB, GREY]), photometric="separated")
-    with pytest.raises(UnsupportedSlideError, match="CMYK"):
+@pytest.mark.parametrize(("photometric", "samples", "message"), [("separated", 4, "CMYK"), ("ycbcr", 3, "YCbCr")])
+def test_other_colour_models_are_refused(path, photometric, samples, message):
+    tifffile.imwrite(path, np.zeros((32, 32, samples), np.uint8), photometric=photometric)
+    with pytest.raises(UnsupportedSlideError, match=message):
         decode_tiff(path)
 
 

@@ -6,7 +6,6 @@ the bytes that were checked are the bytes that are used.
 
 import hashlib
 import json
-import shutil
 import tempfile
 import zipfile
 import zlib
@@ -130,6 +129,8 @@ def load_bundle(path: str | Path) -> Bundle:
         raise BundleError(f"{path} is neither a bundle folder nor a readable zip of one: {error}") from error
     except FileNotFoundError as error:
         raise BundleError(f"{path} does not exist; expected a bundle folder or a zip of one") from error
+    except OSError as error:
+        raise BundleError(f"cannot read the bundle {path}: {error.strerror or error}") from error
 
 
 def _zip_reader(archive: zipfile.ZipFile) -> ReadFile:
@@ -213,13 +214,24 @@ def write_bundle(folder: str | Path, manifest: Manifest, files: Mapping[str, byt
     text = manifest.model_copy(update={"weights": hashes}).model_dump_json(indent=2) + "\n"
     try:
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as workspace:
-            complete, old = Path(workspace) / "new", Path(workspace) / "old"
+            complete = Path(workspace) / "new"
             for name, content in {**files, MANIFEST: text.encode()}.items():
                 (complete / name).parent.mkdir(parents=True, exist_ok=True)
                 (complete / name).write_bytes(content)
-            if folder.exists():
-                shutil.move(folder, old)
-            complete.rename(folder)
+            _put_in_place(complete, folder, Path(workspace) / "old")
     except OSError as error:
         raise BundleError(f"cannot write the bundle {folder}: {error.strerror or error}") from error
     return load_bundle(folder)
+
+
+def _put_in_place(complete: Path, folder: Path, old: Path) -> None:
+    """Rename the new folder to its name; the one before it comes back when that fails."""
+    if not folder.exists():
+        complete.rename(folder)
+        return
+    folder.rename(old)
+    try:
+        complete.rename(folder)
+    except OSError:
+        old.rename(folder)
+        raise

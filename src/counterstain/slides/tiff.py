@@ -17,7 +17,15 @@ from counterstain.images import to_rgb
 from counterstain.slides.raster import check_pixel_count, decode_raster
 
 _TIFF_ERRORS = (OSError, ValueError, IndexError, KeyError, TypeError, RuntimeError, struct.error, zlib.error, MemoryError)
-_PHOTOMETRIC_MEANING = {5: "CMYK (separated)", 8: "CIELAB", 9: "ICCLAB", 32803: "a raw camera mosaic", 32844: "LogL"}
+_YCBCR = tifffile.PHOTOMETRIC.YCBCR
+_PHOTOMETRIC_MEANING = {
+    5: "CMYK (separated)",
+    6: "YCbCr (without JPEG)",
+    8: "CIELAB",
+    9: "ICCLAB",
+    32803: "a raw camera mosaic",
+    32844: "LogL",
+}
 
 
 def decode_tiff(path: Path) -> NDArray[np.uint8]:
@@ -55,8 +63,10 @@ def _check_kind(series: Any, path: Path) -> None:
             f"{path} is a stack with axes {series.axes} and shape {series.shape}, expected one RGB or grey image; "
             "save the plane to analyse as an RGB image of its own"
         )
-    if int(page.photometric) in _PHOTOMETRIC_MEANING:
-        meaning = _PHOTOMETRIC_MEANING[int(page.photometric)]
+    if len(page.extrasamples) > 1:
+        raise UnsupportedSlideError(f"{path} has {page.samplesperpixel} samples per pixel, expected grey, RGB or RGBA")
+    meaning = _PHOTOMETRIC_MEANING.get(int(page.photometric))
+    if meaning and not (page.photometric == _YCBCR and page.compression == tifffile.COMPRESSION.JPEG):
         raise UnsupportedSlideError(f"{path} has {meaning} pixels, whose colours would be a guess; convert it to RGB")
     if page.dtype not in (np.bool_, np.uint8, np.uint16):
         raise UnsupportedSlideError(
@@ -99,4 +109,15 @@ def _to_rgb(pixels: NDArray[Any], page: Any) -> NDArray[np.uint8]:
         return np.asarray(colours.T[pixels])  # (h, w, 3)
     if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
         pixels = np.invert(pixels)
-    return to_rgb(pixels)
+    return to_rgb(_without_extra_sample(pixels, page))
+
+
+def _without_extra_sample(pixels: NDArray[Any], page: Any) -> NDArray[Any]:
+    """Drop a last sample of no stated meaning, composite one that colours are multiplied with, leave plain alpha."""
+    if not page.extrasamples or page.extrasamples[0] == tifffile.EXTRASAMPLE.UNASSALPHA:
+        return pixels
+    if page.extrasamples[0] == tifffile.EXTRASAMPLE.UNSPECIFIED:
+        return pixels[..., :-1]
+    white = np.iinfo(pixels.dtype).max
+    room = white - pixels[..., -1:]  # what shows of the white ground
+    return np.asarray(np.minimum(pixels[..., :-1], white - room) + room)
