@@ -28,7 +28,8 @@ def images(smallest: int = 1, largest: int = 40) -> st.SearchStrategy[np.ndarray
 def grids(draw: st.DrawFn, largest: int = 60) -> TileGrid:
     margin = draw(st.integers(0, 5))
     tile = draw(st.integers(2 * margin + 1, 2 * margin + 20))
-    return TileGrid(size=draw(sizes(largest=largest)), tile_px=tile, margin_px=margin)
+    stride = draw(st.sampled_from([None, *(side for side in (1, 2, 3, 4) if tile % side == 0)]))
+    return TileGrid(size=draw(sizes(largest=largest)), tile_px=tile, margin_px=margin, stride_px=stride)
 
 
 def arrays(dtype: type, channels: int) -> st.SearchStrategy[np.ndarray]:

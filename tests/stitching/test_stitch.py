@@ -6,7 +6,7 @@ from strategies import grids, images
 
 from counterstain.geometry import Box, Size
 from counterstain.inference.classical import ClassicalBackend
-from counterstain.inference.run import infer
+from counterstain.inference.run import grid_of, infer
 from counterstain.panel import Channel, Panel
 from counterstain.slides.array import ArraySlide
 from counterstain.stitching.canvas import stitch
@@ -105,3 +105,12 @@ def test_maps_are_read_as_units(reference):
     values = reference["dapi"][0:4, 0:5]
     assert (values.shape, values.dtype) == ((4, 5, 1), np.float32)
     np.testing.assert_allclose(values * 255, reference["dapi"].as_bytes(Box(0, 0, 4, 5)), atol=1e-4)
+
+
+def test_maps_do_not_depend_on_whether_border_tiles_are_cut_down(stained, reference):
+    backend, slide = ClassicalBackend(), ArraySlide(stained)
+    grid = grid_of(slide, backend.manifest)
+    assert grid.stride_px
+    maps = stitch(infer(slide, backend, grid, batch_size=4), size=grid.size, mpp=0.25, panel=backend.manifest.panel)
+    for name in reference.planes:
+        np.testing.assert_array_equal(maps[name].stored, reference[name].stored)

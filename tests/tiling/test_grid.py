@@ -13,6 +13,17 @@ def test_a_tile_without_a_core_is_refused(tile_px, margin_px):
         TileGrid(size=Size(9, 9), tile_px=tile_px, margin_px=margin_px)
 
 
+@pytest.mark.parametrize("stride_px", [0, -4, 3])
+def test_a_stride_that_does_not_divide_the_tile_is_refused(stride_px):
+    with pytest.raises(ValueError, match="not a multiple"):
+        TileGrid(size=Size(9, 9), tile_px=8, margin_px=1, stride_px=stride_px)
+
+
+def test_with_a_stride_an_image_hardly_larger_than_a_core_costs_little_more_than_a_tile():
+    grid = TileGrid(size=Size(512, 512), tile_px=512, margin_px=32, stride_px=16)
+    assert sum(tile.read.size.area for tile in grid) < 1.6 * 512**2
+
+
 @given(grids())
 def test_the_keeps_partition_the_slide(grid):
     canvas = np.zeros((grid.size.height, grid.size.width), int)
@@ -22,11 +33,18 @@ def test_the_keeps_partition_the_slide(grid):
 
 
 @given(grids())
-def test_every_keep_has_its_margin_within_a_square_tile(grid):
+def test_every_keep_has_its_margin_within_its_tile(grid):
     tiles = list(grid)
     assert len(tiles) == len(grid)
     for tile in tiles:
-        assert tile.read.size == Size(grid.tile_px, grid.tile_px)
+        if grid.stride_px is None:
+            assert tile.read.size == Size(grid.tile_px, grid.tile_px)
+        else:
+            for needed, side in zip((tile.keep.height, tile.keep.width), (tile.read.height, tile.read.width), strict=True):
+                assert side % grid.stride_px == 0
+                assert (
+                    needed + 2 * grid.margin_px <= side <= min(grid.tile_px, needed + 2 * grid.margin_px + grid.stride_px - 1)
+                )
         assert tile.read.intersection(tile.keep.grown(grid.margin_px)) == tile.keep.grown(grid.margin_px)
 
 

@@ -4,7 +4,7 @@ Where a tile reaches outside the slide it shows the slide mirrored, which a netw
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from itertools import groupby, islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,12 @@ TileMaps = dict[str, NDArray[np.float32]]
 
 def grid_of(slide: Slide, manifest: Manifest) -> TileGrid:
     """Return the tiles of a slide at the resolution, tile size and margin of a model."""
-    return TileGrid(size=size_at(slide, manifest.mpp), tile_px=manifest.tile_px, margin_px=manifest.margin_px)
+    return TileGrid(
+        size=size_at(slide, manifest.mpp),
+        tile_px=manifest.tile_px,
+        margin_px=manifest.margin_px,
+        stride_px=manifest.stride_px,
+    )
 
 
 def infer(
@@ -41,7 +46,7 @@ def infer(
     Parameters
     ----------
     slide : read at ``backend.manifest.mpp``.
-    backend : runs ``batch_size`` tiles at a time.
+    backend : runs up to ``batch_size`` tiles of one size at a time.
     grid : of the size that the slide has at that resolution.
     batch_size : more is faster on a GPU and only takes memory on a CPU.
     on_tile : called with each tile when its maps are done, for progress.
@@ -66,9 +71,10 @@ def infer(
 
 
 def _groups(tiles: Iterable[Tile], count: int) -> Iterator[list[Tile]]:
-    remaining = iter(tiles)
-    while group := list(islice(remaining, count)):
-        yield group
+    """Yield runs of at most ``count`` tiles of one size."""
+    for _, alike in groupby(tiles, key=lambda tile: tile.read.size):
+        while group := list(islice(alike, count)):
+            yield group
 
 
 def read_mirrored(slide: Slide, box: Box, grid: TileGrid, mpp: float) -> NDArray[np.uint8]:

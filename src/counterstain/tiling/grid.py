@@ -14,7 +14,7 @@ class Tile:
     """What to read for the network and which part of its answer to keep, both in pixels of the grid."""
 
     read: Box
-    """Always ``tile_px`` square; reaches outside the slide at its borders."""
+    """The core with its margins; reaches outside the slide at its borders. ``tile_px`` square unless the grid has a stride."""
     keep: Box
     """Inside the slide; the keeps of a grid are disjoint and cover it."""
 
@@ -26,6 +26,9 @@ class TileGrid:
     size: Size
     tile_px: int
     margin_px: int
+    stride_px: int | None = None
+    """When given, tiles at the lower and right border are cut to what their core and margins need, up to a multiple of this, so
+    that an image hardly larger than a tile does not cost four; None keeps every tile square."""
 
     def __post_init__(self) -> None:
         if self.margin_px < 0 or self.tile_px <= 2 * self.margin_px:
@@ -33,6 +36,8 @@ class TileGrid:
                 f"a tile of {self.tile_px} px leaves no core between two margins of {self.margin_px} px; "
                 "the margin must be at least 0 and less than half the tile"
             )
+        if self.stride_px is not None and (self.stride_px < 1 or self.tile_px % self.stride_px):
+            raise ValueError(f"a tile of {self.tile_px} px is not a multiple of the stride of {self.stride_px} px")
 
     @property
     def core_px(self) -> int:
@@ -53,4 +58,9 @@ class TileGrid:
             core = Box(
                 cell.row // self.core_px * self.core_px, cell.col // self.core_px * self.core_px, self.core_px, self.core_px
             )
-            yield Tile(read=core.grown(self.margin_px), keep=core.intersection(whole))
+            keep = core.intersection(whole)
+            yield Tile(read=self._with_margins(core if self.stride_px is None else keep), keep=keep)
+
+    def _with_margins(self, core: Box) -> Box:
+        grown, stride = core.grown(self.margin_px), self.stride_px or 1
+        return Box(grown.row, grown.col, -(-grown.height // stride) * stride, -(-grown.width // stride) * stride)
