@@ -69,3 +69,9 @@ class WeightAverage:
                 self.state[name].lerp_(tensor.detach().to(self.state[name]), 1 - decay)
             else:
                 self.state[name].copy_(tensor)
+
+    @torch.no_grad()
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Go back to a saved average."""
+        for name, tensor in state.items():
+            self.state[name].copy_(tensor)

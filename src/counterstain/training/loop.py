@@ -20,7 +20,7 @@ from torch.utils.tensorboard import SummaryWriter
 from counterstain.errors import TrainingError
 from counterstain.panel import DEFAULT_PANEL
 from counterstain.training.checkpoint import Checkpoint, WeightAverage, load_checkpoint, save_checkpoint
-from counterstain.training.datasets.batches import batches
+from counterstain.training.datasets.batches import Batch, batches
 from counterstain.training.datasets.cache import open_cache
 from counterstain.training.losses.total import loss_terms
 from counterstain.training.networks.compact import CompactNetwork
@@ -43,52 +43,93 @@ def train(options: TrainOptions, report: Report) -> Path:
     TrainingError
         The images are missing, the run's folder was made with other options, or the loss is not finite.
     """
-    folder = _open_run(options)
-    torch.manual_seed(options.loop.seed)
-    fabric = Fabric(accelerator="auto", devices=1, precision=options.loop.precision)  # type: ignore[arg-type]
-    network = CompactNetwork(DEFAULT_PANEL).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.AdamW(network.parameters(), lr=options.loop.learning_rate, weight_decay=options.loop.weight_decay)
-    average = WeightAverage(network, options.loop.ema_decay)
-    step, best = _resume(folder, network, optimizer, average)
-    model, optimizer = fabric.setup(network, optimizer)
-
+    loop, folder = options.loop, _open_run(options)
+    state = _State(loop)
+    state.resume(folder / "last.pt")
     report("opening training patches (the first time they are rendered, which takes minutes)")
-    cache = open_cache(options.data, options.loop.seed)
-    validation = {"field": field_set(options.data), "rendered": rendered_set(options.data, options.loop.seed)}
-    log = _Log(folder)
+    cache = open_cache(options.data, loop.seed)
+    validation = {"field": field_set(options.data), "rendered": rendered_set(options.data, loop.seed)}
     started = time.monotonic()
-    for batch in batches(cache, options.augment, options.loop, start=step):
-        progress = _progress(step, time.monotonic() - started, options.loop)
-        rate = learning_rate(step, progress, options.loop)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        batch = batch.to(fabric.device)
-        terms = loss_terms(model((batch.image - 0.5) / 0.5), batch, options.losses)
-        loss = torch.stack(list(terms.values())).sum()
-        optimizer.zero_grad()
-        fabric.backward(loss)
-        fabric.clip_gradients(model, optimizer, max_norm=options.loop.gradient_clip)
-        optimizer.step()
-        average.update(network, step)
-        step += 1
+    with _Log(folder) as log:
+        for batch in batches(cache, options.augment, loop, start=state.step):
+            minutes = (time.monotonic() - started) / 60
+            progress = _progress(state.step, minutes, loop)
+            terms = _update(state, batch, learning_rate(state.step, progress, loop), options)
+            step, done = state.step, progress >= 1 or state.step >= loop.steps
+            if step % loop.log_every == 0 or done:
+                loss = log.write_losses(step, terms)
+                report(f"step {step}  loss {loss:.4f}  {minutes:.1f} min")
+            if step % loop.validate_every == 0 or done:
+                score = _validate_average(state, validation, log, report)
+                if score > state.best_score:
+                    state.best_score = score
+                    state.save(folder / "best.pt")
+            if step % loop.checkpoint_every == 0 or done:
+                state.save(folder / "last.pt")
+            if done:
+                return folder
+    raise AssertionError("batches never end")
 
-        done = progress >= 1 or step >= options.loop.steps
-        if step % options.loop.log_every == 0 or done:
-            _refuse_not_finite(loss, step)
-            values = {name: float(term.detach()) for name, term in terms.items()} | {"loss": float(loss.detach()), "rate": rate}
-            log.write(step, "train", values)
-            report(f"step {step}  loss {values['loss']:.4f}  {(time.monotonic() - started) / 60:.1f} min")
-        if step % options.loop.validate_every == 0 or done:
-            score = _validate_average(network, average, validation, (log, step, report))
-            if score > best:
-                best = score
-                _save(folder / "best.pt", step, (network, average, optimizer), best)
-        if step % options.loop.checkpoint_every == 0 or done:
-            _save(folder / "last.pt", step, (network, average, optimizer), best)
-        if done:
-            break
-    log.close()
-    return folder
+
+class _State:
+    """What a run changes as it learns, and what a checkpoint holds."""
+
+    def __init__(self, loop: LoopOptions) -> None:
+        torch.manual_seed(loop.seed)
+        self.fabric = Fabric(accelerator="auto", devices=1, precision=loop.precision)  # type: ignore[arg-type]
+        self.network = CompactNetwork(DEFAULT_PANEL).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        optimizer = torch.optim.AdamW(self.network.parameters(), lr=loop.learning_rate, weight_decay=loop.weight_decay)
+        self.model, self.optimizer = self.fabric.setup(self.network, optimizer)
+        self.average = WeightAverage(self.network, loop.ema_decay)
+        self.step, self.best_score = 0, -math.inf
+
+    def save(self, path: Path) -> None:
+        save_checkpoint(
+            Checkpoint(
+                step=self.step,
+                model=self.network.state_dict(),
+                average=self.average.state,
+                optimizer=self.optimizer.state_dict(),
+                best_score=self.best_score,
+            ),
+            path,
+        )
+
+    def resume(self, path: Path) -> None:
+        """Go back to a checkpoint, where there is one."""
+        if not path.exists():
+            return
+        checkpoint = load_checkpoint(path)
+        self.network.load_state_dict(checkpoint.model)
+        self.optimizer.load_state_dict(checkpoint.optimizer)
+        self.average.load(checkpoint.average)
+        self.step, self.best_score = checkpoint.step, checkpoint.best_score
+
+
+def _update(state: _State, batch: Batch, rate: float, options: TrainOptions) -> dict[str, Tensor]:
+    """Learn from one batch and return the terms of the loss.
+
+    Raises
+    ------
+    TrainingError
+        The loss is not finite.
+    """
+    for group in state.optimizer.param_groups:
+        group["lr"] = rate
+    batch = batch.to(state.fabric.device)
+    terms = loss_terms(state.model((batch.image - 0.5) / 0.5), batch, options.losses)
+    loss = torch.stack(list(terms.values())).sum()
+    if not bool(torch.isfinite(loss)):
+        raise TrainingError(
+            f"the loss is {float(loss)} after step {state.step}; lower loop.learning_rate, or use precision 32-true"
+        )
+    state.optimizer.zero_grad()
+    state.fabric.backward(loss)
+    state.fabric.clip_gradients(state.model, state.optimizer, max_norm=options.loop.gradient_clip)
+    state.optimizer.step()
+    state.average.update(state.network, state.step)
+    state.step += 1
+    return {name: term.detach() for name, term in terms.items()}
 
 
 def learning_rate(step: int, progress: float, options: LoopOptions) -> float:
@@ -118,57 +159,22 @@ def _open_run(options: TrainOptions) -> Path:
     return folder
 
 
-def _resume(folder: Path, network: nn.Module, optimizer: torch.optim.Optimizer, average: WeightAverage) -> tuple[int, float]:
-    path = folder / "last.pt"
-    if not path.exists():
-        return 0, -math.inf
-    checkpoint = load_checkpoint(path)
-    network.load_state_dict(checkpoint.model)
-    optimizer.load_state_dict(checkpoint.optimizer)
-    average.state = checkpoint.average
-    return checkpoint.step, checkpoint.best_score
-
-
-def _save(path: Path, step: int, parts: tuple[nn.Module, WeightAverage, torch.optim.Optimizer], best: float) -> None:
-    network, average, optimizer = parts
-    checkpoint = Checkpoint(
-        step=step,
-        model=network.state_dict(),
-        average=average.state,
-        optimizer=optimizer.state_dict(),
-        best_score=best,
-    )
-    save_checkpoint(checkpoint, path)
-
-
-def _progress(step: int, seconds: float, options: LoopOptions) -> float:
-    by_time = seconds / 60 / options.max_minutes if options.max_minutes > 0 else 0.0
+def _progress(step: int, minutes: float, options: LoopOptions) -> float:
+    by_time = minutes / options.max_minutes if options.max_minutes > 0 else 0.0
     return max(step / options.steps, by_time)
 
 
-def _refuse_not_finite(loss: Tensor, step: int) -> None:
-    if not bool(torch.isfinite(loss)):
-        raise TrainingError(
-            f"the loss is {float(loss.detach())} at step {step}; lower loop.learning_rate, or use precision 32-true"
-        )
-
-
-def _validate_average(
-    network: nn.Module, average: WeightAverage, sets: dict[str, list[Sample]], log: "tuple[_Log, int, Report]"
-) -> float:
+def _validate_average(state: _State, sets: dict[str, list[Sample]], log: "_Log", report: Report) -> float:
     """Validate the averaged weights and return what the best checkpoint is chosen by: the mean total over the sets."""
-    writer, step, report = log
-    current = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    network.load_state_dict(average.state)
-    network.eval()
+    network, device = CompactNetwork(DEFAULT_PANEL), state.fabric.device
+    network.load_state_dict(state.average.state)
+    infer = segment_with(network.to(device).eval())
     totals = []
     for name, samples in sets.items():
-        scores = validate(segment_with(network), samples).as_dict()
-        writer.write(step, name, scores)
-        report(f"step {step}  {name}: " + "  ".join(f"{key} {value:.3f}" for key, value in scores.items()))
+        scores = validate(lambda image: infer(image.to(device)), samples).as_dict()
+        log.write(state.step, name, scores)
+        report(f"step {state.step}  {name}: " + "  ".join(f"{key} {value:.3f}" for key, value in scores.items()))
         totals.append(scores["total"])
-    network.load_state_dict(current)
-    network.train()
     return sum(totals) / len(totals)
 
 
@@ -180,12 +186,22 @@ class _Log:
         self._rows = csv.writer(self._file)
         self._board = SummaryWriter(str(folder))
 
+    def __enter__(self) -> "_Log":
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._file.close()
+        self._board.close()
+
     def write(self, step: int, part: str, values: dict[str, float]) -> None:
         for name, value in values.items():
             self._rows.writerow([step, part, name, f"{value:.6g}"])
             self._board.add_scalar(f"{part}/{name}", value, step)
         self._file.flush()
 
-    def close(self) -> None:
-        self._file.close()
-        self._board.close()
+    def write_losses(self, step: int, terms: dict[str, Tensor]) -> float:
+        """Write every term and return their sum."""
+        values = {name: float(term) for name, term in terms.items()}
+        loss = sum(values.values())
+        self.write(step, "train", values | {"loss": loss})
+        return loss

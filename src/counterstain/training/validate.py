@@ -32,7 +32,7 @@ Infer = Callable[[Tensor], dict[str, Tensor]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValidationScores:
-    """Mean over one validation set; all but the last in [0, 1]."""
+    """Mean over one validation set; all but the last in [0, 1], NaN where the set has nothing of the kind."""
 
     dice_negative: float
     dice_positive: float
@@ -44,9 +44,10 @@ class ValidationScores:
 
     @property
     def total(self) -> float:
-        """What the best checkpoint is chosen by: the mean of Dice and F1 of both classes, less the fraction error."""
-        ratios = (self.dice_negative, self.dice_positive, self.f1_negative, self.f1_positive, self.f1_any)
-        return float(np.mean(ratios)) - self.fraction_error / 100
+        """What the best checkpoint is chosen by: the mean of Dice and F1 where there is any, less the fraction error."""
+        ratios = np.array([self.dice_negative, self.dice_positive, self.f1_negative, self.f1_positive, self.f1_any])
+        ratios = ratios[~np.isnan(ratios)]
+        return float(ratios.mean() if ratios.size else 0.0) - self.fraction_error / 100
 
     def as_dict(self) -> dict[str, float]:
         """Return the numbers by name, the total included."""
