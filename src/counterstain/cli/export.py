@@ -13,7 +13,10 @@ import click
 @click.option("--checkpoint", default="best.pt", show_default=True, help="File of the run to export.")
 @click.option("--card", type=click.Path(path_type=Path, dir_okay=False), help="Model card to put into the bundle.")
 def export(run: Path, bundle: Path, name: str, version: str, checkpoint: str, card: Path | None) -> None:
-    """Export the trained RUN to the folder BUNDLE, after proving that ONNX Runtime gives PyTorch's numbers."""
+    """Make a bundle of a trained run.
+
+    Writes the folder BUNDLE from the folder RUN, after proving that ONNX Runtime gives the numbers of PyTorch.
+    """
     from counterstain.cli.extras import require_training
 
     require_training()

@@ -11,7 +11,9 @@ import click
     "--set", "changes", multiple=True, metavar="NAME=VALUE", help="Change one option, e.g. loop.steps=500. Repeatable."
 )
 def train(config: Path, changes: tuple[str, ...]) -> None:
-    """Train a network as the TOML file CONFIG says; needs the [train] extra.
+    """Train a network (needs the [train] extra).
+
+    The TOML file CONFIG is the recipe.
 
     Running it again goes on from the last checkpoint. Follow it with: tensorboard --logdir runs
     """
