@@ -1,11 +1,20 @@
 """The accuracy benchmark measures what it says: the published result comes out as published."""
 
+import json
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
+import onnx
 import pytest
 from accuracy import BC4_TEXT, HEADINGS, PUBLISHED_MIN_PX, Found, image_scores
+from network_cost import gigaflops
 from PIL import Image
 from references import class_image, deepliif_references, nuclei_of_classes, polygon_reference
 from reporting import table
+
+from counterstain.inference.bundle import Bundle
 
 PUBLISHED = {"IoU": 52.9, "Dice": 67.9, "acc": 93.3, "F1-": 61.2, "F1+": 68.6, "F1": 66.8, "%+ err": 9.7}
 
@@ -60,3 +69,27 @@ def test_tables_are_aligned():
 
 def test_the_text_explains_every_heading():
     assert all(word in BC4_TEXT for word in ("acc", "P, R, F1", "%+ err"))
+
+
+def test_the_cost_of_a_network_is_that_of_its_convolutions():
+    kernels = onnx.numpy_helper.from_array(np.zeros((4, 3, 3, 3), np.float32), "kernels")
+    nodes = [
+        onnx.helper.make_node("Conv", ["image", "kernels"], ["features"], strides=[2, 2], pads=[1, 1, 1, 1]),
+        onnx.helper.make_node("Relu", ["features"], ["output"]),
+    ]
+    image = onnx.helper.make_tensor_value_info("image", onnx.TensorProto.FLOAT, ("n", 3, "h", "w"))
+    output = onnx.helper.make_tensor_value_info("output", onnx.TensorProto.FLOAT, None)
+    graph = onnx.helper.make_graph(nodes, "graph", [image], [output], [kernels])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=10)
+    bundle = Bundle(source="", manifest=None, weights={"model.onnx": model.SerializeToString()}, fingerprint="")
+    assert gigaflops(bundle, 16) == 2 * (8 * 8 * 4) * (3 * 3 * 3) / 1e9
+
+
+def test_the_speed_benchmark_measures_every_stage(tmp_path):
+    script = Path(__file__).parents[1] / "benchmarks" / "speed.py"
+    command = [sys.executable, str(script), "--bundle", "classical", "--repeats", "1", "--child", "1"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=240)
+    found = json.loads(done.stdout)
+    assert list(found["image"]) == list(found["large"]) == ["read", "network", "stitch", "cells", "scores", "total", "outputs"]
+    assert 50 < found["image_mb"] <= found["large_mb"] < 4000
+    assert found["matmul_gigaflops_per_s"] > 0.1
