@@ -6,7 +6,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
 from counterstain.cells.basins import enclosed_by_one, merged_basins
-from counterstain.cells.watershed import Watershed
+from counterstain.cells.watershed import Watershed, grown
 from counterstain.metrics.instances import match_points
 
 MPP = 0.25
@@ -79,6 +79,25 @@ def test_a_boundary_between_two_nuclei_splits_them():
     assert Watershed(mpp=MPP)(segmentation, flat).labels.max() == 1
     segmentation[:, 29:32, 1] = 0.9
     assert Watershed(mpp=MPP)(segmentation, flat).labels.max() == 2
+
+
+def test_a_nucleus_reaches_two_pixels_into_its_boundary_and_not_into_the_background():
+    segmentation = np.zeros((30, 30, 3), np.float32)
+    segmentation[7:23, 7:23, 1] = 0.9
+    segmentation[10:20, 10:20] = [0, 0.1, 0.9]
+    grown_by_two = Watershed(mpp=MPP)(segmentation, None).labels
+    assert grown_by_two[15].tolist() == [0] * 8 + [1] * 14 + [0] * 8
+    segmentation[..., 1] = 0
+    assert Watershed(mpp=MPP)(segmentation, None).labels[15].tolist() == [0] * 10 + [1] * 10 + [0] * 10
+
+
+def test_two_nuclei_share_the_boundary_between_them():
+    labels = np.array([[1, 0, 0, 0, 0, 2]], np.int32)
+    everywhere = np.ones(labels.shape, bool)
+    assert grown(labels, everywhere, 1).tolist() == [[1, 1, 0, 0, 2, 2]]
+    assert grown(labels, everywhere, 2).tolist() == [[1, 1, 1, 2, 2, 2]]
+    assert grown(labels, ~everywhere, 2).tolist() == labels.tolist()
+    assert grown(np.array([[1, 0, 2]], np.int32), np.ones((1, 3), bool), 1).tolist() == [[1, 1, 2]]
 
 
 def test_p_positive_is_the_mean_share_of_the_positive_map():
