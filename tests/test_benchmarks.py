@@ -85,6 +85,7 @@ def test_the_cost_of_a_network_is_that_of_its_convolutions():
     assert gigaflops(bundle, 16) == 2 * (8 * 8 * 4) * (3 * 3 * 3) / 1e9
 
 
+@pytest.mark.slow
 def test_the_speed_benchmark_measures_every_stage(tmp_path):
     script = Path(__file__).parents[1] / "benchmarks" / "speed.py"
     command = [sys.executable, str(script), "--bundle", "classical", "--repeats", "1", "--child", "1"]
