@@ -271,6 +271,13 @@ def test_the_http_contract_leaves_nothing_out_but_the_service():
     assert contract("Nothing outside the web service speaks HTTP") == top_modules() - {"counterstain.cli", "counterstain.web"}
 
 
+def test_the_installation_without_extras_has_no_training_library():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    names = {re.split(r"[\[><=~ ]", requirement)[0] for requirement in project["dependencies"]}
+    assert "onnxruntime" in names
+    assert names.isdisjoint({"torch", "torchvision", "lightning-fabric", "onnx", "tensorboard", "matplotlib", "pandas"})
+
+
 @pytest.mark.parametrize(
     "module", ["counterstain.pipeline", "counterstain.outputs.folder", "counterstain.cli.run", "counterstain.cli.demo_fields"]
 )

@@ -77,4 +77,4 @@ DEFAULT_PANEL = Panel(
     ),
     marker="marker",
 )
-"""The four modalities of DeepLIIF (Ghahremani et al., 2022), the segmentation, and a distance map that splits touching nuclei."""
+"""The four modalities of DeepLIIF (Ghahremani et al., 2022), the segmentation, and a distance map that splits nuclei."""
