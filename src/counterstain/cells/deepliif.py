@@ -80,16 +80,23 @@ class PublishedRule:
     """Micrometres per pixel of the maps."""
     automatic_size: bool = True
     """Whether components below the automatic size limit are dropped."""
+    size_limit_px: int | None = None
+    """That limit, where it was found on more than the map at hand; None finds it on that map."""
 
     def __call__(self, segmentation: NDArray[np.float32], distance: NDArray[np.float32] | None) -> Nuclei:
         """Cut the maps into nuclei; see ``Decoder``."""
         del distance
         components = find_components(pixel_classes(np.rint(segmentation * np.float32(255)).astype(np.uint8)))
-        limit = automatic_size(components.sizes, magnification_of(self.mpp)) if self.automatic_size else 0
+        limit = self._limit(components.sizes)
         large = np.concatenate([[False], components.sizes > limit, [False]])  # background, components, noise
         labels, kept = numbered_by_first_pixel(components.labels * large[components.labels])
         positive, negative = components.positive_pixels[kept - 1], components.negative_pixels[kept - 1]
         return Nuclei(labels=labels, p_positive=(positive / (positive + negative)).astype(np.float32))
+
+    def _limit(self, sizes: NDArray[np.int64]) -> int:
+        if not self.automatic_size:
+            return 0
+        return automatic_size(sizes, magnification_of(self.mpp)) if self.size_limit_px is None else self.size_limit_px
 
 
 def magnification_of(mpp: float) -> Magnification:

@@ -31,6 +31,7 @@ class Shapes:
     """Topmost row, and the leftmost column in it."""
     first_col: NDArray[np.int64]
     touches_border: NDArray[np.bool_]
+    """Of the label image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +66,18 @@ def gather(labels: NDArray[np.int32], count: int) -> LabelledPixels:
     return LabelledPixels(count, flat, nucleus, np.bincount(nucleus, minlength=count))
 
 
-def shapes(labels: NDArray[np.int32], pixels: LabelledPixels) -> Shapes:
+def shapes(labels: NDArray[np.int32], pixels: LabelledPixels, origin: tuple[int, int] = (0, 0)) -> Shapes:
     """Measure area, centroid, perimeter and eccentricity of every nucleus.
 
     Parameters
     ----------
     labels : (h, w) int32, 0 = background, 1 to n without gaps.
     pixels : what ``gather`` made of them.
+    origin : row and column of ``labels[0, 0]``; positions count from where it is (0, 0), so that the numbers of a nucleus are
+        the same to the last bit in whatever part of the image it is measured.
     """
     rows, cols = np.divmod(pixels.flat, labels.shape[1])
+    rows, cols = rows + origin[0], cols + origin[1]
     row, col = _mean(pixels, rows), _mean(pixels, cols)
     down, right = rows - row[pixels.nucleus], cols - col[pixels.nucleus]
     first = np.zeros(pixels.count, dtype=np.int64)
@@ -85,8 +89,8 @@ def shapes(labels: NDArray[np.int32], pixels: LabelledPixels) -> Shapes:
         col=col,
         perimeter_px=perimeters(labels, pixels.count),
         eccentricity=_eccentricity(_mean(pixels, down * down), _mean(pixels, right * right), _mean(pixels, down * right)),
-        first_row=first_row,
-        first_col=first_col,
+        first_row=first_row + origin[0],
+        first_col=first_col + origin[1],
         touches_border=_touching_border(labels, pixels.count),
     )
 

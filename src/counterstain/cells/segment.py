@@ -1,26 +1,26 @@
 """From maps to the cells table: decode, measure, classify, outline.
 
-In come a slide and its finished maps, out comes one row per nucleus in slide pixels and micrometres. No network runs here, so a
-slide can be segmented again with other options at once.
+In come a slide and its finished maps, out comes one row per nucleus in slide pixels and micrometres. Maps are cut block by
+block, so memory does not grow with the slide. No network runs here: a slide can be segmented again with other options at once.
 """
 
 import math
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from counterstain.cells.classify import positive
 from counterstain.cells.decoder import Decoder, Nuclei, numbered_by_first_pixel
-from counterstain.cells.deepliif import PublishedRule
-from counterstain.cells.measure import LabelledPixels, Shapes, gather, shapes
+from counterstain.cells.deepliif import PublishedRule, automatic_size, magnification_of
+from counterstain.cells.describe import described
+from counterstain.cells.measure import gather
 from counterstain.cells.outlines import outlines
+from counterstain.cells.seams import BLOCK_PX, HALO_UM, Piece, blocks, cut_block, joined
 from counterstain.cells.table import COLUMNS, FLAG_TOUCHES_BORDER, Cells
 from counterstain.cells.watershed import Watershed
 from counterstain.errors import UsageError
 from counterstain.geometry import Box
-from counterstain.images import unmix
 from counterstain.panel import Panel, Role
 from counterstain.slides.base import Slide
 from counterstain.stitching.maps import Maps
@@ -29,10 +29,6 @@ DecoderName = Literal["watershed", "deepliif"]
 
 WATERSHED_MIN_AREA_UM2 = 6.0
 """A disk of 2.8 um: smaller than a lymphocyte, larger than most debris."""
-
-_ROW_STRIDE = 2**24
-_CHUNK_PIXELS = 2**22
-"""How many pixels are unmixed at once, so that memory stays small."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +61,17 @@ class CellOptions:
             raise UsageError("; ".join(faults))
 
 
-def segment(slide: Slide, maps: Maps, options: CellOptions, *, decoder: DecoderName) -> Cells:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """How every block of one slide is cut; made by ``rules_for``."""
+
+    decoder: Decoder
+    options: CellOptions
+    thresholds: dict[str, float | str | None]
+    """What the table says that it was made with."""
+
+
+def segment(slide: Slide, maps: Maps, options: CellOptions, *, decoder: DecoderName, block_px: int = BLOCK_PX) -> Cells:
     """Cut the maps into nuclei and describe each.
 
     Rows are in the order of ``cell_id``, which is the first pixel of the nucleus (topmost row, then leftmost) at the
@@ -79,29 +85,55 @@ def segment(slide: Slide, maps: Maps, options: CellOptions, *, decoder: DecoderN
     maps : of the whole slide, with a ``segmentation`` channel.
     options : thresholds and limits.
     decoder : the bundle's; used when the options name none.
+    block_px : side of the blocks that are cut one after the other; no nucleus depends on it.
 
     Raises
     ------
     UsageError
         The model has no segmentation channel, so it cannot be cut into nuclei.
     """
+    rules = rules_for(maps, options, decoder=decoder, block_px=block_px)
+    return joined([segment_block(slide, maps, block, rules) for block in blocks(maps.size, block_px)], rules.thresholds)
+
+
+def rules_for(maps: Maps, options: CellOptions, *, decoder: DecoderName, block_px: int = BLOCK_PX) -> Rules:
+    """Return how blocks are cut, with what must be known of the whole slide first.
+
+    That is the automatic size limit of the published rule, which comes from the sizes of all nuclei: all blocks are decoded for
+    it once more.
+
+    Raises
+    ------
+    UsageError
+        The model has no segmentation channel.
+    """
+    if _channel(maps.panel, "segmentation") is None:
+        raise UsageError("this model infers no segmentation, so there are no nuclei to count; choose another bundle")
     name = options.decoder or decoder
-    nuclei = _decode(maps, _decoder_of(name, options, maps.mpp))
-    nuclei = _within_limits(nuclei, options, maps.mpp)
-    pixels = gather(nuclei.labels, len(nuclei.p_positive))
-    shape = shapes(nuclei.labels, pixels)
-    scale = maps.mpp / slide.resolution.mpp
-    columns = {
-        **_geometry(shape, maps.mpp, scale, slide.resolution.mpp),
-        **_intensities(maps, pixels),
-        **_densities(slide, maps, pixels),
-        "p_positive": nuclei.p_positive,
-    }
-    columns["is_positive"] = positive(nuclei.p_positive, columns["marker_max"], options.threshold, options.marker_threshold)
+    rule = _decoder_of(name, options, maps.mpp)
+    if isinstance(rule, PublishedRule) and rule.automatic_size:
+        every_size = replace(rule, automatic_size=False)
+        pieces = (_cut(maps, block, every_size) for block in blocks(maps.size, block_px))
+        sizes = np.concatenate([gather(piece.nuclei.labels, len(piece.nuclei.p_positive)).areas for piece in pieces])
+        rule = replace(rule, size_limit_px=automatic_size(sizes, magnification_of(maps.mpp)))
+    return Rules(decoder=rule, options=options, thresholds=_thresholds(name, options))
+
+
+def segment_block(slide: Slide, maps: Maps, block: Box, rules: Rules) -> Cells:
+    """Return the table of the nuclei whose first pixel lies in a block of the maps, as ``segment`` would for the whole."""
+    options = rules.options
+    piece = _cut(maps, block, rules.decoder)
+    piece = replace(piece, nuclei=_within_limits(piece.nuclei, options, maps.mpp))
+    if not len(piece.nuclei.p_positive):
+        return joined([], rules.thresholds)
+    columns = described(slide, maps, piece)
+    columns["is_positive"] = positive(columns["p_positive"], columns["marker_max"], options.threshold, options.marker_threshold)
+    scale, corner = maps.mpp / slide.resolution.mpp, np.array([piece.box.row, piece.box.col])
+    rings = outlines(piece.nuclei.labels, len(piece.nuclei.p_positive))
     return Cells(
         columns={column: np.asarray(columns[column]).astype(dtype) for column, dtype in COLUMNS.items()},
-        outlines=[ring * scale for ring in outlines(nuclei.labels, pixels.count)],
-        thresholds=_thresholds(name, options),
+        outlines=[(ring + corner) * scale for ring in rings],
+        thresholds=rules.thresholds,
     )
 
 
@@ -140,13 +172,14 @@ def _decoder_of(name: DecoderName, options: CellOptions, mpp: float) -> Decoder:
     )
 
 
-def _decode(maps: Maps, decoder: Decoder) -> Nuclei:
-    whole = Box.whole(maps.size).slices
+def _cut(maps: Maps, block: Box, decoder: Decoder) -> Piece:
+    return cut_block(lambda box: _decode(maps, box, decoder), block, maps.size, math.ceil(HALO_UM / maps.mpp))
+
+
+def _decode(maps: Maps, box: Box, decoder: Decoder) -> Nuclei:
     segmentation, distance = (_channel(maps.panel, role) for role in ("segmentation", "distance"))
-    if segmentation is None:
-        raise UsageError("this model infers no segmentation, so there are no nuclei to count; choose another bundle")
-    depth = None if distance is None else maps[distance][whole][..., 0]
-    return decoder(maps[segmentation][whole], depth)
+    depth = None if distance is None else maps[distance][box.slices][..., 0]
+    return decoder(maps[str(segmentation)][box.slices], depth)
 
 
 def _channel(panel: Panel, role: Role) -> str | None:
@@ -163,49 +196,6 @@ def _within_limits(nuclei: Nuclei, options: CellOptions, mpp: float) -> Nuclei:
         return nuclei
     labels, kept = numbered_by_first_pixel(nuclei.labels * keep[nuclei.labels])
     return Nuclei(labels=labels, p_positive=nuclei.p_positive[kept - 1])
-
-
-def _geometry(shape: Shapes, mpp: float, scale: float, slide_mpp: float) -> dict[str, NDArray[Any]]:
-    row_px, col_px = (shape.row + 0.5) * scale - 0.5, (shape.col + 0.5) * scale - 0.5
-    return {
-        "cell_id": shape.first_row * _ROW_STRIDE + shape.first_col,
-        "row_um": row_px * slide_mpp,
-        "col_um": col_px * slide_mpp,
-        "row_px": row_px,
-        "col_px": col_px,
-        "area_um2": shape.area_px * mpp**2,
-        "perimeter_um": shape.perimeter_px * mpp,
-        "eccentricity": shape.eccentricity,
-        "flags": np.where(shape.touches_border, FLAG_TOUCHES_BORDER, 0),
-    }
-
-
-def _intensities(maps: Maps, pixels: LabelledPixels) -> dict[str, NDArray[Any]]:
-    """Means of the modalities and the maximum of the marker; NaN for what the model does not infer."""
-    absent = np.full(pixels.count, np.nan)
-    values = {"marker_mean": absent, "marker_max": absent, "dapi_mean": absent, "lap2_mean": absent}
-    names = {"dapi_mean": "dapi", "lap2_mean": "lap2", "marker_mean": maps.panel.marker}
-    whole = Box.whole(maps.size).slices
-    for column, name in names.items():
-        if name is not None and name in maps:
-            plane = maps[name][whole].max(axis=2)
-            values[column] = pixels.means(plane)
-            if column == "marker_mean":
-                values["marker_max"] = pixels.maxima(plane)
-    return values
-
-
-def _densities(slide: Slide, maps: Maps, pixels: LabelledPixels) -> dict[str, NDArray[Any]]:
-    """Mean hematoxylin and DAB density of each nucleus; only nuclear pixels are unmixed."""
-    image = slide.read(Box.whole(maps.size), maps.mpp).reshape(-1, 3)
-    totals = np.zeros((2, pixels.count))
-    for start in range(0, len(pixels.flat), _CHUNK_PIXELS):
-        chunk = slice(start, start + _CHUNK_PIXELS)
-        amounts = unmix(image[pixels.flat[chunk]][:, np.newaxis])[:, 0]  # (k, 2)
-        for stain in range(2):
-            totals[stain] += np.bincount(pixels.nucleus[chunk], weights=amounts[:, stain], minlength=pixels.count)
-    hematoxylin, dab = totals / pixels.areas
-    return {"hematoxylin_od_mean": hematoxylin, "dab_od_mean": dab}
 
 
 def _thresholds(name: DecoderName, options: CellOptions) -> dict[str, float | str | None]:

@@ -1,0 +1,120 @@
+"""Cut maps into nuclei block by block, so that memory does not grow with the slide, and put the blocks together.
+
+Each block is decoded with a halo around it and keeps the nuclei whose first pixel (topmost row, then leftmost) lies in the
+block. The blocks partition the slide and a nucleus has one first pixel, so none is counted twice; the halo shows every nucleus
+whole, so none is cut. What a decoder makes of a nucleus depends on its neighbourhood alone, so a block finds the same nuclei,
+to the last pixel, as the whole slide at once. Nothing here knows decoders, slides or measurements.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from counterstain.cells.decoder import Nuclei, numbered_by_first_pixel
+from counterstain.cells.table import COLUMNS, Cells
+from counterstain.geometry import Box, Size
+
+BLOCK_PX = 2048
+"""Side of a block: one is decoded in some hundred megabytes, and the halo adds half again to its area."""
+
+HALO_UM = 64.0
+"""How far a decoder sees beyond its block at first: eight nuclei."""
+
+HALO_DOUBLINGS = 2
+"""How often the halo is doubled for a nucleus that it cuts; what is still cut (it is no nucleus) stays so."""
+
+DecodeBox = Callable[[Box], Nuclei]
+"""Decodes the maps within a box; labels are (h, w) of the box."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """The nuclei that one block owns."""
+
+    box: Box
+    """What the labels cover: the block with its halo, cut to the maps."""
+    nuclei: Nuclei
+
+
+def blocks(size: Size, block_px: int = BLOCK_PX) -> Iterator[Box]:
+    """Return the cells of the lattice of blocks, anchored at (0, 0) and cut to the slide, row by row."""
+    return Box.whole(size).split(block_px)
+
+
+def cut_block(decode: DecodeBox, block: Box, size: Size, halo_px: int) -> Piece:
+    """Return the nuclei whose first pixel lies in a block.
+
+    Parameters
+    ----------
+    decode : a decoder over the maps of the slide.
+    block : inside the slide.
+    size : of the maps of the whole slide.
+    halo_px : what is added on each side; doubled, up to ``HALO_DOUBLINGS`` times, while it cuts a nucleus of the block.
+    """
+    whole = Box.whole(size)
+    for doubling in range(HALO_DOUBLINGS + 1):
+        box = block.grown(halo_px * 2**doubling).intersection(whole)
+        nuclei = _owned(decode(box), box, block)
+        cut = ~_open_sides(box, whole)
+        if not _at_sides(nuclei.labels, cut).any():
+            break
+    return Piece(box=box, nuclei=nuclei)
+
+
+def touching_border(piece: Piece, size: Size) -> NDArray[np.bool_]:
+    """Return (n,) bool: which nuclei of a piece touch the border of the slide."""
+    touches = np.zeros(len(piece.nuclei.p_positive) + 1, dtype=np.bool_)
+    touches[_at_sides(piece.nuclei.labels, _open_sides(piece.box, Box.whole(size)))] = True
+    return touches[1:]
+
+
+def joined(parts: Sequence[Cells], thresholds: dict[str, float | str | None]) -> Cells:
+    """Return one table of all rows of the parts, in the order of ``cell_id``; empty without parts."""
+    columns = {
+        name: np.concatenate([part[name] for part in parts] or [np.empty(0, dtype)]).astype(dtype, copy=False)
+        for name, dtype in COLUMNS.items()
+    }
+    order = np.argsort(columns["cell_id"], kind="stable")
+    rings = [ring for part in parts for ring in part.outlines]
+    return Cells(
+        columns={name: column[order] for name, column in columns.items()},
+        outlines=[rings[index] for index in order],
+        thresholds=thresholds,
+    )
+
+
+def _owned(nuclei: Nuclei, box: Box, block: Box) -> Nuclei:
+    rows, cols = _first_pixels(nuclei)
+    core = block.shifted(-box.row, -box.col)
+    inside = (rows >= core.row) & (rows < core.stop_row) & (cols >= core.col) & (cols < core.stop_col)
+    if inside.all():
+        return nuclei
+    keep = np.concatenate([[False], inside])
+    labels, kept = numbered_by_first_pixel(nuclei.labels * keep[nuclei.labels])
+    return Nuclei(labels=labels, p_positive=nuclei.p_positive[kept - 1])
+
+
+def _first_pixels(nuclei: Nuclei) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return row and column of the first pixel of each label, in the labels' own pixels."""
+    pixels = np.flatnonzero(nuclei.labels)
+    first = np.zeros(len(nuclei.p_positive) + 1, dtype=np.int64)
+    first[nuclei.labels.ravel()[pixels[::-1]]] = pixels[::-1]  # the last write to an index wins: the first pixel
+    rows, cols = np.divmod(first[1:], max(nuclei.labels.shape[1], 1))
+    return rows, cols
+
+
+def _open_sides(box: Box, whole: Box) -> NDArray[np.bool_]:
+    """Return (4,) bool: which of the top, bottom, left and right side of a box lie on the border of the slide."""
+    return np.array(
+        [box.row == 0, box.stop_row == whole.stop_row, box.col == 0, box.stop_col == whole.stop_col], dtype=np.bool_
+    )
+
+
+def _at_sides(labels: NDArray[np.int32], sides: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """Return the labels, 0 left out, that touch any of the chosen sides, some more than once."""
+    edges = (labels[:1], labels[-1:], labels[:, :1], labels[:, -1:])
+    found = [edge.ravel() for edge, chosen in zip(edges, sides.tolist(), strict=True) if chosen]
+    touching = np.concatenate([np.empty(0, np.int32), *found])
+    return touching[touching > 0]
