@@ -9,9 +9,10 @@ from itertools import groupby, islice
 import numpy as np
 from numpy.typing import NDArray
 
-from counterstain.errors import BackendError
+from counterstain.errors import BackendError, SlideError
 from counterstain.geometry import Box
 from counterstain.images import to_unit
+from counterstain.inference.ahead import ahead
 from counterstain.inference.backend import Backend, Outputs, check_outputs
 from counterstain.inference.bundle import Manifest
 from counterstain.inference.stopwatch import Stopwatch
@@ -37,37 +38,55 @@ def infer(
     backend: Backend,
     grid: TileGrid,
     *,
+    tiles: Iterable[Tile] | None = None,
     batch_size: int = 1,
     on_tile: Callable[[Tile], None] | None = None,
     stopwatch: Stopwatch | None = None,
 ) -> Iterator[tuple[Tile, TileMaps]]:
-    """Yield the maps of every tile of the grid, in its order.
+    """Yield the maps of tiles, in their order. A thread reads the next batches while the network runs.
 
     Parameters
     ----------
-    slide : read at ``backend.manifest.mpp``.
+    slide : read at ``backend.manifest.mpp``, by one thread at a time.
     backend : runs up to ``batch_size`` tiles of one size at a time.
     grid : of the size that the slide has at that resolution.
+    tiles : of the grid; None takes all. Batches are full where tiles of one size follow one another.
     batch_size : more is faster on a GPU and only takes memory on a CPU.
     on_tile : called with each tile when its maps are done, for progress.
-    stopwatch : gets the seconds spent in ``read`` and ``network``.
+    stopwatch : gets the seconds spent waiting for ``read`` and ``network``.
 
     Raises
     ------
+    SlideError
+        When a part of the slide cannot be read; a note names the tiles.
     BackendError
         When the model returns something that is not a full set of maps; a note names the tiles.
     """
     stopwatch = stopwatch or Stopwatch()
-    for tiles in _groups(grid, batch_size):
+    groups = _groups(grid if tiles is None else tiles, batch_size)
+    batches = ahead((group, _read(slide, group, grid, backend.manifest.mpp)) for group in groups)
+    while True:
         with stopwatch("read"):
-            images = [read_mirrored(slide, tile.read, grid, backend.manifest.mpp) for tile in tiles]
-            batch = np.ascontiguousarray(to_unit(np.stack(images)).transpose(0, 3, 1, 2))  # (n, 3, h, w)
+            following = next(batches, None)
+        if following is None:
+            return
+        group, batch = following
         with stopwatch("network"):
-            outputs = _run(backend, batch, tiles)
-        for index, tile in enumerate(tiles):
+            outputs = _run(backend, batch, group)
+        for index, tile in enumerate(group):
             if on_tile:
                 on_tile(tile)
             yield tile, {name: values[index].transpose(1, 2, 0) for name, values in outputs.items()}
+
+
+def _read(slide: Slide, tiles: list[Tile], grid: TileGrid, mpp: float) -> NDArray[np.float32]:
+    """Return the (n, 3, h, w) float32 pixels in [0, 1] of tiles of one size."""
+    try:
+        images = [read_mirrored(slide, tile.read, grid, mpp) for tile in tiles]
+    except SlideError as error:
+        error.add_note(f"while reading the tiles {[tile.keep for tile in tiles]}")
+        raise
+    return np.ascontiguousarray(to_unit(np.stack(images)).transpose(0, 3, 1, 2))
 
 
 def _groups(tiles: Iterable[Tile], count: int) -> Iterator[list[Tile]]:

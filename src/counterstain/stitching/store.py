@@ -1,0 +1,51 @@
+"""Maps on disk: one Zarr array per plane, for slides that do not fit in memory. Needs zarr, so it is imported only when used.
+
+A chunk is the core of a tile, so each tile writes whole chunks of its own. A chunk that is not there is background.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import zarr
+
+from counterstain.errors import OutputError
+from counterstain.geometry import Size
+from counterstain.panel import Channel, Panel
+from counterstain.stitching.canvas import background
+from counterstain.stitching.maps import Maps, Plane
+
+
+def stored_maps(folder: Path, *, size: Size, mpp: float, panel: Panel, chunk_px: int) -> Maps:
+    """Return the maps kept in a folder; planes that are not there yet are made, full of background.
+
+    Parameters
+    ----------
+    folder : made when missing; holds one Zarr array, of the channel's name, per plane.
+    size : of the slide at ``mpp``.
+    mpp : micrometres per pixel of the maps.
+    panel : the channels to keep.
+    chunk_px : side of a chunk: that of the core of a tile.
+
+    Raises
+    ------
+    OutputError
+        What is in the folder is damaged or of another size.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    planes = {channel.name: Plane(_array(folder / channel.name, channel, size, chunk_px)) for channel in panel.channels}
+    return Maps(size=size, mpp=mpp, panel=panel, planes=planes)
+
+
+def _array(path: Path, channel: Channel, size: Size, chunk_px: int) -> Any:
+    shape, chunks = (size.height, size.width, channel.planes), (chunk_px, chunk_px, channel.planes)
+    if not (path / "zarr.json").exists():
+        return zarr.create_array(
+            path, shape=shape, chunks=chunks, dtype="uint8", fill_value=background(channel), overwrite=True
+        )
+    try:
+        array = zarr.open_array(path, mode="r+")
+    except (ValueError, KeyError) as error:  # bad JSON and every fault that zarr finds in it
+        raise OutputError(f"the maps in {path} are damaged: {error}; remove the folder and run again") from error
+    if (array.shape, array.chunks) != (shape, chunks):
+        raise OutputError(f"the maps in {path} have shape {array.shape}, expected {shape}; remove the folder and run again")
+    return array

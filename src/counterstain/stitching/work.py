@@ -1,0 +1,96 @@
+"""The folder of an unfinished slide: what it was started with, and which tiles are done.
+
+A run that is killed leaves the folder as it is, and the same command goes on from there. All writes are such that the death of
+the process at any moment leaves either the old state or the new one.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from counterstain.errors import UsageError
+from counterstain.geometry import Box
+
+SETTINGS = "settings.json"
+TILES = "tiles.txt"
+FORMAT_VERSION = 1
+
+Settings = Mapping[str, Any]
+"""Names to values of JSON: everything that decides what a run computes."""
+
+
+def resume(folder: Path, settings: Settings) -> bool:
+    """Return whether a folder holds a run with these settings that can go on; one that holds none is emptied.
+
+    Raises
+    ------
+    UsageError
+        It holds a run with other settings; the message says which differ.
+    """
+    try:
+        earlier = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+    except FileNotFoundError:  # it was killed before anything was done
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        return False
+    now = _plain(settings)
+    if earlier != now:
+        raise UsageError(
+            f"{folder} holds an unfinished run with other settings: {_differences(earlier, now)}; repeat it with those, "
+            "or start anew with --overwrite"
+        )
+    return True
+
+
+def record(folder: Path, settings: Settings) -> None:
+    """Write the settings, which marks the folder as one that ``resume`` accepts."""
+    hidden = folder / f".{SETTINGS}.part"
+    hidden.write_text(json.dumps(_plain(settings), indent=2), encoding="utf-8")
+    os.replace(hidden, folder / SETTINGS)  # noqa: PTH105 (the one call that disk-full tests intercept)
+
+
+class TileLog:
+    """The tiles whose maps are written, one line each in a file that is only appended to."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / TILES
+        self.done: frozenset[tuple[int, int]] = _read(self._path)
+        """Row and column of the cores that earlier runs have written."""
+        self._file = self._path.open("a", encoding="ascii")
+
+    def add(self, keep: Box) -> None:
+        """Record a core whose maps have been written."""
+        self._file.write(f"\n{keep.row} {keep.col} .")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def __enter__(self) -> "TileLog":
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+
+def _read(path: Path) -> frozenset[tuple[int, int]]:
+    """Return the tiles of all whole lines: a line that was cut off lacks its full stop."""
+    if not path.exists():
+        return frozenset()
+    lines = [line.split() for line in path.read_text(encoding="ascii").splitlines()]
+    return frozenset((int(line[0]), int(line[1])) for line in lines if len(line) == 3)
+
+
+def _plain(settings: Settings) -> dict[str, Any]:
+    """Return the settings as they come back from JSON, with the version of this folder."""
+    content: dict[str, Any] = json.loads(json.dumps({"format_version": FORMAT_VERSION, **settings}))
+    return content
+
+
+def _differences(earlier: dict[str, Any], now: dict[str, Any]) -> str:
+    names = [name for name in {**earlier, **now} if earlier.get(name) != now.get(name)]
+    return ", ".join(f"{name} was {earlier.get(name)!r} and is {now.get(name)!r}" for name in names)

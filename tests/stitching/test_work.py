@@ -1,0 +1,60 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from counterstain.errors import UsageError
+from counterstain.geometry import Box
+from counterstain.stitching.work import TILES, TileLog, record, resume
+
+SETTINGS = {"model": "abc", "threshold": 0.5, "size": (10, 20)}
+
+
+def test_a_folder_is_resumed_with_the_settings_it_was_started_with(tmp_path):
+    folder = tmp_path / "work"
+    assert resume(folder, SETTINGS) is False
+    record(folder, SETTINGS)
+    assert resume(folder, dict(SETTINGS)) is True
+
+
+def test_other_settings_are_refused_with_what_differs(tmp_path):
+    record(tmp_path, SETTINGS)
+    with pytest.raises(UsageError) as caught:
+        resume(tmp_path, {**SETTINGS, "model": "xyz", "threshold": 0.6})
+    message = str(caught.value)
+    assert "model was 'abc' and is 'xyz'" in message
+    assert "threshold was 0.5 and is 0.6" in message
+    assert "size" not in message
+    assert "--overwrite" in message
+
+
+def test_what_a_run_left_that_was_killed_before_it_began_is_removed(tmp_path):
+    (tmp_path / "maps").mkdir()
+    (tmp_path / ".settings.json.part").write_text("{")
+    assert resume(tmp_path, SETTINGS) is False
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_tiles_are_found_done_again(tmp_path):
+    with TileLog(tmp_path) as log:
+        assert log.done == frozenset()
+        log.add(Box(0, 0, 384, 384))
+        log.add(Box(384, 12345, 10, 384))
+    with TileLog(tmp_path) as log:
+        assert log.done == {(0, 0), (384, 12345)}
+
+
+@given(cut=st.integers(0, 40))
+def test_a_line_that_was_cut_off_does_not_count(tmp_path_factory, cut):
+    folder = tmp_path_factory.mktemp("work")
+    tiles = [(0, 0), (384, 12345), (768, 38400)]
+    with TileLog(folder) as log:
+        for row, col in tiles:
+            log.add(Box(row, col, 384, 384))
+    text = (folder / TILES).read_text()
+    (folder / TILES).write_text(text[: len(text) - min(cut, len(text))])
+    with TileLog(folder) as log:
+        whole = log.done
+        assert whole <= set(tiles)
+        log.add(Box(1, 2, 3, 4))
+    with TileLog(folder) as log:
+        assert log.done == whole | {(1, 2)}
