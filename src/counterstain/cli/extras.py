@@ -4,7 +4,7 @@ from importlib.util import find_spec
 
 from counterstain.errors import UsageError
 
-_TRAINING_MODULES = ("torch", "lightning_fabric", "onnx", "onnxscript", "tensorboard")
+_TRAINING_MODULES = ("torch", "lightning_fabric", "onnx", "onnxscript", "safetensors", "tensorboard")
 
 
 def require_training() -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from counterstain.panel import Panel
-from counterstain.training.networks.layers import GeneratorOptions
+from counterstain.training.networks.layers import GeneratorOptions, check_sides
 from counterstain.training.networks.names import generator
 
 MAX_MODALITIES = 10
@@ -114,6 +114,7 @@ class DeepLIIFNetwork(nn.Module):
         Modalities by name, (n, planes, h, w); with a segmentation also ``segmentation`` and its parts
         ``segmentation_from_...``, (n, 3, h, w). All in [-1, 1].
         """
+        check_sides(image, multiple=self.stride_px)
         outputs: dict[str, Tensor] = {name: network(image) for name, network in self.translators.items()}
         read = {INPUT: image, **outputs}
         parts = {name: network(read[name]) for name, network in self.segmenters.items()}
