@@ -14,7 +14,8 @@ from counterstain.inference.onnx import OnnxBackend
 from counterstain.training.checkpoint import Checkpoint, WeightAverage, load_checkpoint, save_checkpoint
 from counterstain.training.export import PARITY_LIMIT, export_run
 from counterstain.training.loop import learning_rate, train
-from counterstain.training.options import DataOptions, LoopOptions, MixtureOptions, TrainOptions
+from counterstain.training.options import DataOptions, LoopOptions, MixtureOptions
+from counterstain.training.recipe import TrainOptions
 from counterstain.training.synthesis.render import synthetic_field
 from counterstain.training.validate import validate
 
@@ -125,10 +126,18 @@ def test_a_checkpoint_that_would_run_code_is_refused(tmp_path: Path) -> None:
 
 def test_a_checkpoint_is_read_back_as_it_was_saved(tmp_path: Path) -> None:
     state = {"weight": torch.arange(3.0)}
-    saved = Checkpoint(step=7, model=state, average=state, optimizer={"state": {}, "param_groups": []}, best_score=0.5)
+    saved = Checkpoint(
+        step=7,
+        model=state,
+        average=state,
+        others={"discriminators": state},
+        optimizers={"model": {"state": {}, "param_groups": []}},
+        best_score=0.5,
+        stale=2,
+    )
     save_checkpoint(saved, tmp_path / "last.pt")
     loaded = load_checkpoint(tmp_path / "last.pt")
-    assert (loaded.step, loaded.best_score) == (7, 0.5)
+    assert (loaded.step, loaded.best_score, loaded.stale) == (7, 0.5, 2)
     assert torch.equal(loaded.model["weight"], state["weight"])
     assert not list(tmp_path.glob("*.partial"))
 

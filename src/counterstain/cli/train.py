@@ -22,7 +22,7 @@ def train(config: Path, changes: tuple[str, ...]) -> None:
     require_training()
     from counterstain.options import load_options, parse_overrides
     from counterstain.training.loop import train as run_training
-    from counterstain.training.options import TrainOptions
+    from counterstain.training.recipe import TrainOptions
 
     options = load_options(TrainOptions, config, parse_overrides(changes))
     folder = run_training(options, click.echo)

@@ -10,22 +10,33 @@ from torch import Tensor, nn
 
 from counterstain.errors import TrainingError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""Version 1 knew one network and one optimizer; it is still read."""
+
+MODEL = "model"
+"""Name of the network that is averaged, validated and exported."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """Everything needed to go on as if nothing had happened."""
+    """Everything needed to go on as if nothing had happened; random numbers follow from the step."""
 
     step: int
     model: dict[str, Tensor]
+    """Weights of the network that is exported."""
     average: dict[str, Tensor]
-    optimizer: dict[str, Any]
+    """Their moving average."""
+    others: dict[str, dict[str, Tensor]]
+    """Weights of networks that only help to train, by name."""
+    optimizers: dict[str, dict[str, Any]]
+    """State of the optimizer of each network, by the network's name."""
     best_score: float
+    stale: int
+    """Validations since the best one."""
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
-    """Write to a temporary name, force it to disk, then rename."""
+    """Write to a temporary name, force it to disk, then rename; a file of that name is whole at every moment."""
     temporary = path.with_suffix(".partial")
     content = {name: getattr(checkpoint, name) for name in Checkpoint.__slots__} | {"format_version": FORMAT_VERSION}
     with temporary.open("wb") as file:
@@ -48,8 +59,10 @@ def load_checkpoint(path: Path) -> Checkpoint:
     except Exception as error:
         raise TrainingError(f"{path} is not a readable checkpoint: {error}") from error
     version = content.pop("format_version", None) if isinstance(content, dict) else None
-    if version != FORMAT_VERSION:
-        raise TrainingError(f"{path}: expected checkpoint format {FORMAT_VERSION}, found {version}")
+    if version == 1:
+        content |= {"others": {}, "optimizers": {MODEL: content.pop("optimizer")}, "stale": 0}
+    elif version != FORMAT_VERSION:
+        raise TrainingError(f"{path}: expected checkpoint format 1 to {FORMAT_VERSION}, found {version}")
     return Checkpoint(**content)
 
 

@@ -1,38 +1,42 @@
-"""A training run, read from top to bottom: open the data, build the network, learn, validate, save.
+"""A training run, read from top to bottom: build the task, open its data, learn, validate, save. The same for every task.
 
 A run lives in one folder: ``options.json``, ``last.pt`` (to go on from), ``best.pt`` (to export), ``metrics.csv`` and
-TensorBoard events.
+TensorBoard events. Under ``torchrun`` every process runs this function; process 0 alone writes and validates.
 """
 
-import csv
+import copy
 import json
 import math
+import os
 import time
-from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
-from torch.utils.tensorboard import SummaryWriter
+from lightning_fabric.strategies.ddp import DDPStrategy
+from torch import Tensor
 
 from counterstain.errors import TrainingError
-from counterstain.panel import DEFAULT_PANEL
-from counterstain.training.checkpoint import Checkpoint, WeightAverage, load_checkpoint, save_checkpoint
-from counterstain.training.datasets.batches import Batch, batches
-from counterstain.training.datasets.cache import open_cache
-from counterstain.training.losses.total import loss_terms
-from counterstain.training.networks.compact import CompactNetwork
-from counterstain.training.options import LoopOptions, TrainOptions
+from counterstain.options import load_options
+from counterstain.training.checkpoint import MODEL, Checkpoint, WeightAverage, load_checkpoint, save_checkpoint
+from counterstain.training.log import Log
+from counterstain.training.options import LoopOptions
+from counterstain.training.recipe import Report, TrainOptions, build_task
 from counterstain.training.synthesis.render import Sample
-from counterstain.training.validate import field_set, rendered_set, validate
+from counterstain.training.tasks.base import Task
+from counterstain.training.tasks.compact import segment_with as segment_with
+from counterstain.training.validate import validate
 
-Report = Callable[[str], None]
+_PICTURED = 4
+"""Samples shown in TensorBoard."""
 
 
 def train(options: TrainOptions, report: Report) -> Path:
-    """Train the compact network and return the folder of the run; goes on where an earlier run of the same name stopped.
+    """Train and return the folder of the run; goes on where an earlier run of the same name stopped.
 
     Parameters
     ----------
@@ -43,27 +47,32 @@ def train(options: TrainOptions, report: Report) -> Path:
     TrainingError
         The images are missing, the run's folder was made with other options, or the loss is not finite.
     """
-    loop, folder = options.loop, _open_run(options)
-    state = _State(loop)
+    loop, fabric = options.loop, _launch(options.loop)
+    report = report if fabric.is_global_zero else _silent
+    folder = _open_run(options, fabric)
+    torch.manual_seed(loop.seed)
+    task = build_task(options, report)
+    state = _State(task, fabric, loop)
     state.resume(folder / "last.pt")
-    report("opening training patches (the first time they are rendered, which takes minutes)")
-    cache = open_cache(options.data, loop.seed)
-    validation = {"field": field_set(options.data), "rendered": rendered_set(options.data, loop.seed)}
+    with fabric.rank_zero_first():
+        batches = task.batches(state.step, fabric.global_rank)
+    validation = task.validation() if fabric.is_global_zero else {}
     started = time.monotonic()
-    with _Log(folder) as log:
-        for batch in batches(cache, options.augment, loop, start=state.step):
+    with Log(folder, state.step) if fabric.is_global_zero else nullcontext() as log:
+        for batch in batches:
             minutes = (time.monotonic() - started) / 60
-            progress = _progress(state.step, minutes, loop)
-            terms = _update(state, batch, learning_rate(state.step, progress, loop), options)
+            progress = _progress(state.step, minutes, fabric, loop)
+            terms = _update(state, batch.to(fabric.device), learning_rate(state.step, progress, loop), loop)
             step, done = state.step, progress >= 1 or state.step >= loop.steps
-            if step % loop.log_every == 0 or done:
+            if log and (step % loop.log_every == 0 or done):
                 loss = log.write_losses(step, terms)
                 report(f"step {step}  loss {loss:.4f}  {minutes:.1f} min")
             if step % loop.validate_every == 0 or done:
                 score = _validate_average(state, validation, log, report)
-                if score > state.best_score:
-                    state.best_score = score
+                _picture(state, batch, log)
+                if state.is_better(fabric.broadcast(score)):
                     state.save(folder / "best.pt")
+                done = done or 0 < loop.patience <= state.stale
             if step % loop.checkpoint_every == 0 or done:
                 state.save(folder / "last.pt")
             if done:
@@ -71,28 +80,54 @@ def train(options: TrainOptions, report: Report) -> Path:
     raise AssertionError("batches never end")
 
 
+def _launch(loop: LoopOptions) -> Fabric:
+    """Join the other processes, where ``torchrun`` started several; networks are wrapped only after that."""
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    precision: Any = loop.precision
+    if processes == 1:
+        return Fabric(accelerator="auto", devices=1, precision=precision)
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", processes))
+    strategy = DDPStrategy(find_unused_parameters=True, broadcast_buffers=False)
+    fabric = Fabric(accelerator="auto", devices=local, num_nodes=processes // local, strategy=strategy, precision=precision)
+    fabric.launch()
+    return fabric
+
+
+def _silent(line: str) -> None:
+    """Report nothing."""
+
+
 class _State:
     """What a run changes as it learns, and what a checkpoint holds."""
 
-    def __init__(self, loop: LoopOptions) -> None:
-        torch.manual_seed(loop.seed)
-        self.fabric = Fabric(accelerator="auto", devices=1, precision=loop.precision)  # type: ignore[arg-type]
-        self.network = CompactNetwork(DEFAULT_PANEL).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        optimizer = torch.optim.AdamW(self.network.parameters(), lr=loop.learning_rate, weight_decay=loop.weight_decay)
-        self.model, self.optimizer = self.fabric.setup(self.network, optimizer)
-        self.average = WeightAverage(self.network, loop.ema_decay)
-        self.step, self.best_score = 0, -math.inf
+    def __init__(self, task: Task, fabric: Fabric, loop: LoopOptions) -> None:
+        self.task, self.fabric, self.seed = task, fabric, loop.seed
+        self.models, self.optimizers = {}, {}
+        for name, network in task.networks.items():
+            self.models[name], self.optimizers[name] = fabric.setup(network, task.optimizers[name])
+        self.average = WeightAverage(task.networks[MODEL], loop.ema_decay)
+        self.step, self.best_score, self.stale = 0, -math.inf, 0
+
+    def is_better(self, score: float) -> bool:
+        """Remember a score, and say whether it is the best so far."""
+        better = score > self.best_score
+        self.best_score, self.stale = max(score, self.best_score), 0 if better else self.stale + 1
+        return better
 
     def save(self, path: Path) -> None:
-        save_checkpoint(
-            Checkpoint(
-                step=self.step,
-                model=self.network.state_dict(),
-                average=self.average.state,
-                optimizer=self.optimizer.state_dict(),
-                best_score=self.best_score,
-            ),
-            path,
+        if self.fabric.is_global_zero:
+            save_checkpoint(self._checkpoint(), path)
+
+    def _checkpoint(self) -> Checkpoint:
+        weights = {name: network.state_dict() for name, network in self.task.networks.items()}
+        return Checkpoint(
+            step=self.step,
+            model=weights.pop(MODEL),
+            average=self.average.state,
+            others=weights,
+            optimizers={name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
+            best_score=self.best_score,
+            stale=self.stale,
         )
 
     def resume(self, path: Path) -> None:
@@ -100,75 +135,113 @@ class _State:
         if not path.exists():
             return
         checkpoint = load_checkpoint(path)
-        self.network.load_state_dict(checkpoint.model)
-        self.optimizer.load_state_dict(checkpoint.optimizer)
+        for name, weights in {MODEL: checkpoint.model, **checkpoint.others}.items():
+            self.task.networks[name].load_state_dict(weights)
+        for name, saved in checkpoint.optimizers.items():
+            self.optimizers[name].load_state_dict(saved)
         self.average.load(checkpoint.average)
-        self.step, self.best_score = checkpoint.step, checkpoint.best_score
+        self.step, self.best_score, self.stale = checkpoint.step, checkpoint.best_score, checkpoint.stale
 
 
-def _update(state: _State, batch: Batch, rate: float, options: TrainOptions) -> dict[str, Tensor]:
-    """Learn from one batch and return the terms of the loss.
+def _update(state: _State, batch: Any, rate: float, loop: LoopOptions) -> dict[str, Tensor]:
+    """Let every network learn from one batch, one after the other, and return the terms of all losses.
+
+    Dropout and the like draw numbers that depend on the seed, the step and the process alone.
+    """
+    fabric, report = state.fabric, dict[str, Tensor]()
+    torch.manual_seed(int(np.random.SeedSequence([state.seed, state.step, fabric.global_rank]).generate_state(1)[0]))
+    steps = state.task.steps(state.models, batch)
+    while True:
+        with fabric.autocast():
+            name, terms = next(steps, ("", {}))
+        if not name:
+            break
+        _learn(state, name, terms, rate, loop.gradient_clip)
+        report |= {term: value.detach() for term, value in terms.items()}
+    _share_buffers(state)
+    state.average.update(state.task.networks[MODEL], state.step)
+    state.step += 1
+    return report
+
+
+def _learn(state: _State, name: str, terms: dict[str, Tensor], rate: float, clip: float) -> None:
+    """Lower the sum of the terms by one step of one network's optimizer.
 
     Raises
     ------
     TrainingError
         The loss is not finite.
     """
-    for group in state.optimizer.param_groups:
-        group["lr"] = rate
-    batch = batch.to(state.fabric.device)
-    terms = loss_terms(state.model((batch.image - 0.5) / 0.5), batch, options.losses)
-    loss = torch.stack(list(terms.values())).sum()
+    optimizer, loss = state.optimizers[name], torch.stack(list(terms.values())).sum()
     if not bool(torch.isfinite(loss)):
         raise TrainingError(
             f"the loss is {float(loss)} after step {state.step}; lower loop.learning_rate, or use precision 32-true"
         )
-    state.optimizer.zero_grad()
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    optimizer.zero_grad()
     state.fabric.backward(loss)
-    state.fabric.clip_gradients(state.model, state.optimizer, max_norm=options.loop.gradient_clip)
-    state.optimizer.step()
-    state.average.update(state.network, state.step)
-    state.step += 1
-    return {name: term.detach() for name, term in terms.items()}
+    if clip:
+        state.fabric.clip_gradients(state.models[name], optimizer, max_norm=clip)
+    optimizer.step()
+
+
+def _share_buffers(state: _State) -> None:
+    """Give running statistics the same value, their mean, in every process."""
+    if state.fabric.world_size == 1:
+        return
+    for network in state.task.networks.values():
+        for buffer in network.buffers():
+            if buffer.dtype.is_floating_point:
+                torch.distributed.all_reduce(buffer)
+                buffer /= state.fabric.world_size
 
 
 def learning_rate(step: int, progress: float, options: LoopOptions) -> float:
-    """Return the rate of a step: linear warm-up, then half a cosine to zero."""
-    warm = min(1.0, (step + 1) / max(1, options.warmup_steps))
-    return options.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+    """Return the rate of a step: linear warm-up, then half a cosine to zero, or constant and from the middle a line to zero.
+
+    Parameters
+    ----------
+    progress : 0 at the start of the run, 1 at its end.
+    """
+    warm, left = min(1.0, (step + 1) / max(1, options.warmup_steps)), 1 - min(1.0, progress)
+    decay = 0.5 * (1 + math.cos(math.pi * (1 - left))) if options.schedule == "cosine" else min(1.0, 2 * left)
+    return options.learning_rate * warm * decay
 
 
-def segment_with(network: nn.Module) -> Callable[[Tensor], dict[str, Tensor]]:
-    """Return a function from RGB in [0, 1] to the maps that a bundle gives: modalities, ``segmentation`` and ``distance``."""
+def _open_run(options: TrainOptions, fabric: Fabric) -> Path:
+    """Make the folder of the run.
 
-    def infer(image: Tensor) -> dict[str, Tensor]:
-        outputs: dict[str, Tensor] = network((image - 0.5) / 0.5)
-        shares = torch.softmax(outputs.pop("class_logits"), dim=1)
-        return outputs | {"segmentation": torch.stack([shares[:, 2], shares[:, 3], shares[:, 1]], dim=1)}
-
-    return infer
-
-
-def _open_run(options: TrainOptions) -> Path:
+    Raises
+    ------
+    TrainingError
+        It holds a run with other options.
+    """
     folder = Path(options.folder) / options.name
     folder.mkdir(parents=True, exist_ok=True)
-    wanted, path = json.dumps(asdict(options), indent=2), folder / "options.json"
-    if path.exists() and path.read_text() != wanted:
+    path = folder / "options.json"
+    if path.exists() and load_options(TrainOptions, None, json.loads(path.read_text())) != options:
         raise TrainingError(f"{folder} holds a run with other options ({path}); choose another name, or remove the folder")
-    path.write_text(wanted)
+    if fabric.is_global_zero and not path.exists():
+        path.write_text(json.dumps(asdict(options), indent=2))
     return folder
 
 
-def _progress(step: int, minutes: float, options: LoopOptions) -> float:
-    by_time = minutes / options.max_minutes if options.max_minutes > 0 else 0.0
-    return max(step / options.steps, by_time)
+def _progress(step: int, minutes: float, fabric: Fabric, options: LoopOptions) -> float:
+    """Return the share of the run that is done, by steps or by time; the same in every process."""
+    if options.max_minutes <= 0:
+        return step / options.steps
+    return float(fabric.broadcast(max(step / options.steps, minutes / options.max_minutes)))
 
 
-def _validate_average(state: _State, sets: dict[str, list[Sample]], log: "_Log", report: Report) -> float:
-    """Validate the averaged weights and return what the best checkpoint is chosen by: the mean total over the sets."""
-    network, device = CompactNetwork(DEFAULT_PANEL), state.fabric.device
-    network.load_state_dict(state.average.state)
-    infer = segment_with(network.to(device).eval())
+def _validate_average(state: _State, sets: dict[str, list[Sample]], log: Log | None, report: Report) -> float:
+    """Validate the averaged weights and return what the best checkpoint is chosen by: the mean total over the sets.
+
+    Without sets the latest checkpoint is the best one, and the score is the number of steps.
+    """
+    if not sets or log is None:
+        return float(state.step)
+    infer, device = state.task.infer(_averaged(state)), state.fabric.device
     totals = []
     for name, samples in sets.items():
         scores = validate(lambda image: infer(image.to(device)), samples).as_dict()
@@ -178,30 +251,17 @@ def _validate_average(state: _State, sets: dict[str, list[Sample]], log: "_Log",
     return sum(totals) / len(totals)
 
 
-class _Log:
-    """Write numbers to ``metrics.csv`` and to TensorBoard."""
+@torch.no_grad()
+def _picture(state: _State, batch: Any, log: Log | None) -> None:
+    """Show what the averaged weights infer for the first images of a batch."""
+    if log is None:
+        return
+    image = state.task.example(batch)[:_PICTURED]
+    log.write_pictures(state.step, image[:, :3], state.task.infer(_averaged(state))(image.to(state.fabric.device)))
 
-    def __init__(self, folder: Path) -> None:
-        self._file = (folder / "metrics.csv").open("a", newline="")
-        self._rows = csv.writer(self._file)
-        self._board = SummaryWriter(str(folder))
 
-    def __enter__(self) -> "_Log":
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._file.close()
-        self._board.close()
-
-    def write(self, step: int, part: str, values: dict[str, float]) -> None:
-        for name, value in values.items():
-            self._rows.writerow([step, part, name, f"{value:.6g}"])
-            self._board.add_scalar(f"{part}/{name}", value, step)
-        self._file.flush()
-
-    def write_losses(self, step: int, terms: dict[str, Tensor]) -> float:
-        """Write every term and return their sum."""
-        values = {name: float(term) for name, term in terms.items()}
-        loss = sum(values.values())
-        self.write(step, "train", values | {"loss": loss})
-        return loss
+def _averaged(state: _State) -> torch.nn.Module:
+    """Return a copy of the model with the averaged weights, in evaluation mode."""
+    network = copy.deepcopy(state.task.networks[MODEL])
+    network.load_state_dict(state.average.state)
+    return network.eval()

@@ -1,6 +1,10 @@
-"""Everything a training run can be told. ``counterstain train CONFIG`` reads these from TOML, a table per class."""
+"""What every training run can be told about its data and its pace.
+
+Options of a task are beside the task; ``recipe`` puts all of them together.
+"""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +78,20 @@ class LossOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PairedOptions:
+    """Real images: co-registered sets, unlabelled IHC, or two unpaired kinds; a manifest lists them."""
+
+    manifest: str = ""
+    """TOML or CSV file, relative to the working directory; see ``docs/training.md``."""
+    crop_px: int = 512
+    """Side of the squares that are cut out; a multiple of what the network asks for."""
+    shrink: float = 1.0
+    """Factor from pixels of the images to pixels of training."""
+    zoom: tuple[float, float] = (1.0, 1.0)
+    """Range of random enlargement of a square; the same for the image and all its targets."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LoopOptions:
     """How long and how fast to learn."""
 
@@ -82,30 +100,23 @@ class LoopOptions:
     max_minutes: float = 0.0
     """When above 0, the schedule is shortened so that training ends in this time; such runs do not repeat bit for bit."""
     batch: int = 8
+    """Samples of one update, per process."""
     learning_rate: float = 2e-3
-    """Peak of the cosine schedule."""
+    """Peak of the schedule."""
+    schedule: Literal["cosine", "linear"] = "cosine"
+    """``cosine``: half a cosine to 0. ``linear``: constant for the first half, then in a line to 0, as pix2pix trains."""
     warmup_steps: int = 200
     weight_decay: float = 0.02
+    """Of the compact network; adversarial networks learn without."""
     ema_decay: float = 0.998
     """Decay of the moving average of the weights; the average is what is validated and exported."""
     gradient_clip: float = 1.0
+    """Largest norm of the gradient of one optimizer; 0 clips nothing."""
     precision: str = "bf16-mixed"
     """``32-true``, ``bf16-mixed`` or ``16-mixed``, as Lightning Fabric names them."""
     validate_every: int = 500
+    patience: int = 0
+    """Stop after this many validations without a better score; 0 never stops early."""
     checkpoint_every: int = 250
     log_every: int = 25
     seed: int = 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainOptions:
-    """One training run."""
-
-    name: str = "compact"
-    """Names the folder of the run and the bundle."""
-    folder: str = "runs"
-    """Where the folder of the run is made."""
-    data: DataOptions = field(default_factory=DataOptions)
-    augment: AugmentOptions = field(default_factory=AugmentOptions)
-    losses: LossOptions = field(default_factory=LossOptions)
-    loop: LoopOptions = field(default_factory=LoopOptions)

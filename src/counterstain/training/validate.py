@@ -17,8 +17,10 @@ from counterstain.metrics.pixels import confusion_matrix, pixel_scores
 from counterstain.training.datasets.batches import to_batch
 from counterstain.training.datasets.cache import read_held_out_scenes, to_planes
 from counterstain.training.datasets.crops import crop
-from counterstain.training.datasets.folders import read_polygons
-from counterstain.training.options import DataOptions
+from counterstain.training.datasets.folders import annotate, read_polygons
+from counterstain.training.datasets.manifest import read_manifest
+from counterstain.training.datasets.paired import read_images
+from counterstain.training.options import DataOptions, PairedOptions
 from counterstain.training.synthesis.render import Sample, render_field
 from counterstain.training.synthesis.scenes import vary_nuclei, warp_scene
 from counterstain.training.synthesis.targets import BACKGROUND, BOUNDARY, NEGATIVE, POSITIVE, UNKNOWN
@@ -27,7 +29,7 @@ MATCH_DISTANCE_PX = 10.0
 _FIELD_CROP_PX = 384
 
 Infer = Callable[[Tensor], dict[str, Tensor]]
-"""(n, 3, h, w) RGB in [0, 1] -> ``segmentation`` (n, 3, h, w) and ``distance`` (n, 1, h, w)."""
+"""(n, 3, h, w) RGB in [0, 1] -> ``segmentation`` (n, 3, h, w) and, from some models, ``distance`` (n, 1, h, w)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +78,17 @@ def field_set(options: DataOptions) -> list[Sample]:
     return samples
 
 
+def manifest_set(options: PairedOptions) -> list[Sample]:
+    """Cut the validation split of a manifest into squares, without overlap; empty when it has none."""
+    samples = []
+    for found in read_manifest(Path(options.manifest), "validation", ("image", "segmentation")):
+        source = annotate(found.name, read_images(found, options.shrink))
+        height, width = source.labels.shape
+        rows, cols = (range(0, side - options.crop_px + 1, options.crop_px) for side in (height, width))
+        samples += [crop(source, (row, col, options.crop_px), options.crop_px) for row in rows for col in cols]
+    return samples
+
+
 def validate(infer: Infer, samples: list[Sample]) -> ValidationScores:
     """Score a model on samples."""
     confusion = np.zeros((3, 3), np.int64)
@@ -98,12 +111,11 @@ def validate(infer: Infer, samples: list[Sample]) -> ValidationScores:
 
 
 @torch.no_grad()
-def _infer_one(infer: Infer, sample: Sample) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _infer_one(infer: Infer, sample: Sample) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
     batch = to_batch(to_planes(sample)[None], np.array([sample.has_modalities]))
     outputs = infer(batch.image)
-    planes = (outputs[name][0].float().cpu().numpy().transpose(1, 2, 0) for name in ("segmentation", "distance"))
-    segmentation, distance = planes
-    return segmentation, distance[..., 0]
+    planes = {name: outputs[name][0].float().cpu().numpy() for name in ("segmentation", "distance") if name in outputs}
+    return planes["segmentation"].transpose(1, 2, 0), planes["distance"][0] if "distance" in planes else None
 
 
 def _known_classes(sample: Sample, segmentation: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -116,7 +128,7 @@ def _known_classes(sample: Sample, segmentation: NDArray[np.float32]) -> tuple[N
     return truth.astype(np.int64)[None], predicted.astype(np.int64)[None]
 
 
-def _count_nuclei(sample: Sample, segmentation: NDArray[np.float32], distance: NDArray[np.float32]) -> NDArray[np.int64]:
+def _count_nuclei(sample: Sample, segmentation: NDArray[np.float32], distance: NDArray[np.float32] | None) -> NDArray[np.int64]:
     nuclei = Watershed(mpp=DEFAULT_MPP)(segmentation, distance)
     centres = _centres(nuclei.labels)
     known = np.array([sample.classes[int(row), int(col)] != UNKNOWN for row, col in centres], bool)

@@ -3,9 +3,10 @@
 The batch of a step depends on the seed and the step alone, so a resumed run sees the same ones.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -14,6 +15,8 @@ from torch import Tensor
 
 from counterstain.training.datasets.cache import PLANES, PatchCache
 from counterstain.training.options import AugmentOptions, LoopOptions
+
+BatchT = TypeVar("BatchT")
 
 TRUE_MODALITIES = ("hematoxylin", "dapi", "lap2", "marker")
 
@@ -44,22 +47,32 @@ class Batch:
         )
 
 
-def batches(cache: PatchCache, augment: AugmentOptions, loop: LoopOptions, *, start: int = 0) -> Iterator[Batch]:
-    """Yield batches for ever, from that of step ``start``; the next one is prepared while the last is used."""
+def batches(cache: PatchCache, augment: AugmentOptions, loop: LoopOptions, *, start: int = 0, rank: int = 0) -> Iterator[Batch]:
+    """Yield batches for ever, from that of step ``start``; processes of different ``rank`` see different ones."""
+
+    def make(step: int) -> Batch:
+        rng = batch_rng(loop.seed, step, rank)
+        chosen = np.sort(rng.choice(len(cache), loop.batch, replace=loop.batch > len(cache)))
+        patches = [_turn(rng, np.asarray(cache.planes[index])) for index in chosen]
+        return jitter(rng, to_batch(np.stack(patches), cache.has_modalities[chosen]), augment)
+
+    return stream(make, start)
+
+
+def batch_rng(seed: int, step: int, rank: int) -> np.random.Generator:
+    """Return the generator that the batch of one step is made with."""
+    return np.random.default_rng([seed, 7, step, rank] if rank else [seed, 7, step])
+
+
+def stream(make: Callable[[int], BatchT], start: int) -> Iterator[BatchT]:
+    """Yield ``make(step)`` from ``start`` for ever; the next one is prepared while the last is used."""
     with ThreadPoolExecutor(1) as pool:
         step = start
-        coming = pool.submit(_batch_of_step, cache, augment, loop, step)
+        coming = pool.submit(make, step)
         while True:
             step += 1
-            batch, coming = coming.result(), pool.submit(_batch_of_step, cache, augment, loop, step)
+            batch, coming = coming.result(), pool.submit(make, step)
             yield batch
-
-
-def _batch_of_step(cache: PatchCache, augment: AugmentOptions, loop: LoopOptions, step: int) -> Batch:
-    rng = np.random.default_rng([loop.seed, 7, step])
-    chosen = np.sort(rng.choice(len(cache), loop.batch, replace=loop.batch > len(cache)))
-    patches = [_turn(rng, np.asarray(cache.planes[index])) for index in chosen]
-    return jitter(rng, to_batch(np.stack(patches), cache.has_modalities[chosen]), augment)
 
 
 def _turn(rng: np.random.Generator, patch: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -81,22 +94,34 @@ def to_batch(planes: NDArray[np.uint8], has_modalities: NDArray[np.bool_]) -> Ba
 
 
 def jitter(rng: np.random.Generator, batch: Batch, options: AugmentOptions) -> Batch:
-    """Return the batch with optical densities scaled and shifted per sample and channel, and with pixel noise.
+    """Return the batch with other colours and pixel noise.
 
     The hematoxylin image changes with the IHC image, so that both keep the same colours; the other targets do
     not change.
     """
-    n = len(batch.image)
-    log_scale = rng.normal(0, options.strength_sigma, (n, 1, 1, 1)) + rng.normal(0, options.colour_sigma, (n, 3, 1, 1))
-    scale = torch.from_numpy(np.exp(log_scale)).float()
-    shift = torch.from_numpy(rng.normal(0, options.shift_sigma, (n, 3, 1, 1))).float()
-    stained = (batch.image, batch.modalities["hematoxylin"])
-    images = [(image.clamp(min=1 / 255) ** scale * 10**-shift).clamp(0, 1) for image in stained]
-    noise = rng.uniform(0, options.noise_sigma, (n, 1, 1, 1)) * rng.standard_normal(batch.image.shape, dtype=np.float32)
+    image, hematoxylin = jittered(rng, [batch.image, batch.modalities["hematoxylin"]], options)
     return Batch(
-        image=(images[0] + torch.from_numpy(noise).float()).clamp(0, 1),
-        modalities=batch.modalities | {"hematoxylin": images[1]},
+        image=image,
+        modalities=batch.modalities | {"hematoxylin": hematoxylin},
         classes=batch.classes,
         distance=batch.distance,
         has_modalities=batch.has_modalities,
     )
+
+
+def jittered(rng: np.random.Generator, stained: list[Tensor], options: AugmentOptions) -> list[Tensor]:
+    """Scale and shift the optical densities of images alike, per sample and channel, and add pixel noise to the first.
+
+    Parameters
+    ----------
+    stained : (n, 3, h, w) float32 in [0, 1] each; none are returned as none.
+    """
+    if not stained:
+        return []
+    n = len(stained[0])
+    log_scale = rng.normal(0, options.strength_sigma, (n, 1, 1, 1)) + rng.normal(0, options.colour_sigma, (n, 3, 1, 1))
+    scale = torch.from_numpy(np.exp(log_scale)).float()
+    shift = torch.from_numpy(rng.normal(0, options.shift_sigma, (n, 3, 1, 1))).float()
+    images = [(image.clamp(min=1 / 255) ** scale * 10**-shift).clamp(0, 1) for image in stained]
+    noise = rng.uniform(0, options.noise_sigma, (n, 1, 1, 1)) * rng.standard_normal(stained[0].shape, dtype=np.float32)
+    return [(images[0] + torch.from_numpy(noise).float()).clamp(0, 1), *images[1:]]

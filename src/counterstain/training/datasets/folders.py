@@ -5,6 +5,7 @@ as DeepLIIF publishes them. Polygons: ``NAME.jpg`` with QuPath polygons ``NAME.g
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -46,22 +47,32 @@ def _read_strip(path: Path) -> Annotated:
     if width != height * len(STRIP_PANELS):
         raise TrainingError(f"{path}: expected {len(STRIP_PANELS)} square panels side by side, got {width} x {height} px")
     panels = dict(zip(STRIP_PANELS, np.split(strip, len(STRIP_PANELS), axis=1), strict=True))
-    segmentation = panels["segmentation"].astype(int)
+    return annotate(path.stem, panels, scale=(0.75, 1.4))
+
+
+def annotate(name: str, images: Mapping[str, NDArray[np.uint8]], *, scale: tuple[float, float] = (1.0, 1.0)) -> Annotated:
+    """Find the nuclei in the segmentation of a co-registered set.
+
+    Parameters
+    ----------
+    images : (h, w, 3) uint8 each; ``image``, ``segmentation`` (red positive, blue negative, green boundary, as DeepLIIF
+        publishes them) and any modalities, of which those in fluorescence become grey.
+    scale : range of enlargement of patches.
+    """
+    segmentation = images["segmentation"].astype(int)
     interior = (segmentation[..., 0] + segmentation[..., 2] > 120) & (segmentation[..., 1] <= 80)
     labels = tidy_labels(connected_regions(interior, connectivity=1))
     labels = expand_labels(labels, _BOUNDARY_HALF_WIDTH_PX).astype(np.int32)
-    red = _majority(labels, interior & (segmentation[..., 0] >= segmentation[..., 2]))
+    grey = {key: images[key].max(axis=2) for key in ("dapi", "lap2", "marker") if key in images}
+    stained = {key: np.ascontiguousarray(images[key]) for key in ("hematoxylin",) if key in images}
     return Annotated(
-        name=path.stem,
-        image=np.ascontiguousarray(panels["image"]),
+        name=name,
+        image=np.ascontiguousarray(images["image"]),
         labels=labels,
-        positive=red,
+        positive=_majority(labels, interior & (segmentation[..., 0] >= segmentation[..., 2])),
         unknown=np.zeros(labels.shape, np.bool_),
-        modalities={
-            "hematoxylin": np.ascontiguousarray(panels["hematoxylin"]),
-            **{name: panels[name].max(axis=2) for name in ("dapi", "lap2", "marker")},
-        },
-        scale=(0.75, 1.4),
+        modalities=stained | grey,
+        scale=scale,
     )
 
 

@@ -1,0 +1,61 @@
+"""A recipe: everything a training run can be told. ``counterstain train CONFIG`` reads it from TOML, a table per class."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from counterstain.errors import UsageError
+from counterstain.training.options import AugmentOptions, DataOptions, LoopOptions, LossOptions, PairedOptions
+from counterstain.training.tasks.base import Task
+from counterstain.training.tasks.compact import CompactTask
+from counterstain.training.tasks.cyclegan import CycleGANTask, CycleGANTaskOptions
+from counterstain.training.tasks.deepliif import DeepLIIFTask, DeepLIIFTaskOptions
+from counterstain.training.tasks.distillation import DistillationTask, DistillationTaskOptions
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainOptions:
+    """One training run."""
+
+    name: str = "compact"
+    """Names the folder of the run and the bundle."""
+    folder: str = "runs"
+    """Where the folder of the run is made."""
+    task: Literal["compact", "deepliif", "distillation", "cyclegan"] = "compact"
+    """What is learned."""
+    data: DataOptions = field(default_factory=DataOptions)
+    """Rendered patches, for the compact network without a manifest."""
+    paired: PairedOptions = field(default_factory=PairedOptions)
+    """Real images, for every other task."""
+    augment: AugmentOptions = field(default_factory=AugmentOptions)
+    losses: LossOptions = field(default_factory=LossOptions)
+    """Of the compact network, with or without a teacher."""
+    deepliif: DeepLIIFTaskOptions = field(default_factory=DeepLIIFTaskOptions)
+    distillation: DistillationTaskOptions = field(default_factory=DistillationTaskOptions)
+    cyclegan: CycleGANTaskOptions = field(default_factory=CycleGANTaskOptions)
+    loop: LoopOptions = field(default_factory=LoopOptions)
+
+
+def build_task(options: TrainOptions, report: Report) -> Task:
+    """Return the task of a recipe with new networks, drawn from torch's generator.
+
+    Raises
+    ------
+    UsageError
+        The task needs a manifest and has none, or its options contradict each other.
+    """
+    if options.task != "compact" and not options.paired.manifest:
+        raise UsageError(f"the task {options.task} needs paired.manifest, the file that lists its images")
+    return _TASKS[options.task](options, report)
+
+
+_TASKS: dict[str, Callable[[TrainOptions, Report], Task]] = {
+    "compact": lambda given, report: CompactTask(given.data, given.paired, given.augment, given.losses, given.loop, report),
+    "deepliif": lambda given, report: DeepLIIFTask(given.deepliif, given.paired, given.augment, given.loop),
+    "distillation": lambda given, report: DistillationTask(
+        given.distillation, given.paired, given.augment, given.losses, given.loop, report
+    ),
+    "cyclegan": lambda given, report: CycleGANTask(given.cyclegan, given.paired, given.augment, given.loop),
+}
