@@ -3,7 +3,7 @@
 A ``Panel`` is pure description. It knows no file format and no network.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Role = Literal["modality", "segmentation", "distance"]
@@ -26,6 +26,8 @@ class Channel:
     """RGB, 0-255, in which a one-plane map is displayed."""
     title: str = ""
     """The name shown to people; the identifier when empty."""
+    reach_um: float = 0.0
+    """Segmentation only: how far a nucleus reaches beyond its red or blue interior into the green boundary, in micrometres."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +54,10 @@ class Panel:
                 return channel
         raise KeyError(f"no channel {name!r}; there are {[channel.name for channel in self.channels]}")
 
+    def of_role(self, role: Role) -> Channel | None:
+        """Return the first channel of a role; None when the model has none."""
+        return next((channel for channel in self.channels if channel.role == role), None)
+
     @property
     def modalities(self) -> tuple[Channel, ...]:
         """The inferred images, in order."""
@@ -66,13 +72,16 @@ class Panel:
 SEGMENTATION = Channel(name="segmentation", role="segmentation", planes=3, title="Segmentation")
 DISTANCE = Channel(name="distance", role="distance", title="Distance inside the nucleus")
 
+LINED_SEGMENTATION = replace(SEGMENTATION, reach_um=0.5)
+"""With a boundary line of 3 px of 0.25 um, centred on the edge of the nucleus: two of them are nucleus."""
+
 DEFAULT_PANEL = Panel(
     channels=(
         Channel(name="hematoxylin", planes=3, title="Hematoxylin"),
         Channel(name="dapi", colour=(255, 255, 255), title="DAPI"),
         Channel(name="lap2", colour=(0, 255, 0), title="LAP2beta"),
         Channel(name="marker", colour=(255, 255, 255), title="Marker"),
-        SEGMENTATION,
+        LINED_SEGMENTATION,
         DISTANCE,
     ),
     marker="marker",

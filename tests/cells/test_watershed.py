@@ -85,10 +85,10 @@ def test_a_nucleus_reaches_two_pixels_into_its_boundary_and_not_into_the_backgro
     segmentation = np.zeros((30, 30, 3), np.float32)
     segmentation[7:23, 7:23, 1] = 0.9
     segmentation[10:20, 10:20] = [0, 0.1, 0.9]
-    grown_by_two = Watershed(mpp=MPP)(segmentation, None).labels
+    grown_by_two = Watershed(mpp=MPP, reach_um=0.5)(segmentation, None).labels
     assert grown_by_two[15].tolist() == [0] * 8 + [1] * 14 + [0] * 8
     segmentation[..., 1] = 0
-    assert Watershed(mpp=MPP)(segmentation, None).labels[15].tolist() == [0] * 10 + [1] * 10 + [0] * 10
+    assert Watershed(mpp=MPP, reach_um=0.5)(segmentation, None).labels[15].tolist() == [0] * 10 + [1] * 10 + [0] * 10
 
 
 def test_two_nuclei_share_the_boundary_between_them():

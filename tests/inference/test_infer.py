@@ -54,7 +54,7 @@ def test_nan_from_a_backend_names_the_channel_and_the_tile():
     slide = _slide(20, 12)
     tiles = infer(slide, BrokenBackend(), grid_of(slide, MANIFEST))
     next(tiles)
-    with pytest.raises(BackendError, match="'red' has 192 values that are NaN") as caught:
+    with pytest.raises(BackendError, match="'red' has 144 values that are NaN") as caught:
         next(tiles)
     assert "Box(row=12, col=0, height=8, width=12)" in caught.value.__notes__[0]
 

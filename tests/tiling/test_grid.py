@@ -4,7 +4,7 @@ from hypothesis import given
 from strategies import boxes, grids
 
 from counterstain.geometry import Box, Size
-from counterstain.tiling.grid import TileGrid
+from counterstain.tiling.grid import Tile, TileGrid
 
 
 @pytest.mark.parametrize(("tile_px", "margin_px"), [(8, 4), (8, 9), (8, -1), (0, 0)])
@@ -40,12 +40,16 @@ def test_every_keep_has_its_margin_within_its_tile(grid):
         if grid.stride_px is None:
             assert tile.read.size == Size(grid.tile_px, grid.tile_px)
         else:
-            for needed, side in zip((tile.keep.height, tile.keep.width), (tile.read.height, tile.read.width), strict=True):
-                assert side % grid.stride_px == 0
-                assert (
-                    needed + 2 * grid.margin_px <= side <= min(grid.tile_px, needed + 2 * grid.margin_px + grid.stride_px - 1)
-                )
-        assert tile.read.intersection(tile.keep.grown(grid.margin_px)) == tile.keep.grown(grid.margin_px)
+            assert tile.read.height % grid.stride_px == 0
+            assert tile.read.width % grid.stride_px == 0
+            assert max(tile.read.height, tile.read.width) <= grid.tile_px
+        context = tile.keep.grown(grid.margin_px).intersection(Box.whole(grid.size))
+        assert tile.read.intersection(context) == context
+
+
+def test_a_slide_as_large_as_a_core_is_one_tile_without_margins():
+    (tile,) = TileGrid(size=Size(512, 500), tile_px=640, margin_px=64, stride_px=32)
+    assert tile == Tile(read=Box(0, 0, 512, 512), keep=Box(0, 0, 512, 500))
 
 
 @given(grids(), boxes())

@@ -21,7 +21,6 @@ from counterstain.cells.table import COLUMNS, FLAG_TOUCHES_BORDER, Cells
 from counterstain.cells.watershed import Watershed
 from counterstain.errors import UsageError
 from counterstain.geometry import Box
-from counterstain.panel import Panel, Role
 from counterstain.slides.base import Slide
 from counterstain.stitching.maps import Maps
 
@@ -107,10 +106,10 @@ def rules_for(maps: Maps, options: CellOptions, *, decoder: DecoderName, block_p
     UsageError
         The model has no segmentation channel.
     """
-    if _channel(maps.panel, "segmentation") is None:
+    if maps.panel.of_role("segmentation") is None:
         raise UsageError("this model infers no segmentation, so there are no nuclei to count; choose another bundle")
     name = options.decoder or decoder
-    rule = _decoder_of(name, options, maps.mpp)
+    rule = _decoder_of(name, options, maps)
     if isinstance(rule, PublishedRule) and rule.automatic_size:
         every_size = replace(rule, automatic_size=False)
         pieces = (_cut(maps, block, every_size) for block in blocks(maps.size, block_px))
@@ -160,14 +159,16 @@ def area_warning(cells: Cells, expected_range: tuple[float, float]) -> str | Non
     )
 
 
-def _decoder_of(name: DecoderName, options: CellOptions, mpp: float) -> Decoder:
+def _decoder_of(name: DecoderName, options: CellOptions, maps: Maps) -> Decoder:
     if name == "deepliif":
-        return PublishedRule(mpp=mpp, automatic_size=options.min_area_um2 is None)
+        return PublishedRule(mpp=maps.mpp, automatic_size=options.min_area_um2 is None)
+    segmentation = maps.panel.of_role("segmentation")
     return Watershed(
-        mpp=mpp,
+        mpp=maps.mpp,
         foreground_threshold=options.foreground_threshold,
         smoothing_um=options.smoothing_um,
         merge_ratio=options.merge_ratio,
+        reach_um=segmentation.reach_um if segmentation else 0.0,
         min_area_um2=WATERSHED_MIN_AREA_UM2 if options.min_area_um2 is None else options.min_area_um2,
     )
 
@@ -177,13 +178,9 @@ def _cut(maps: Maps, block: Box, decoder: Decoder) -> Piece:
 
 
 def _decode(maps: Maps, box: Box, decoder: Decoder) -> Nuclei:
-    segmentation, distance = (_channel(maps.panel, role) for role in ("segmentation", "distance"))
-    depth = None if distance is None else maps[distance][box.slices][..., 0]
-    return decoder(maps[str(segmentation)][box.slices], depth)
-
-
-def _channel(panel: Panel, role: Role) -> str | None:
-    return next((channel.name for channel in panel.channels if channel.role == role), None)
+    segmentation, distance = maps.panel.of_role("segmentation"), maps.panel.of_role("distance")
+    depth = None if distance is None else maps[distance.name][box.slices][..., 0]
+    return decoder(maps[segmentation.name if segmentation else ""][box.slices], depth)
 
 
 def _within_limits(nuclei: Nuclei, options: CellOptions, mpp: float) -> Nuclei:

@@ -37,9 +37,8 @@ class Watershed:
     which is smooth already."""
     merge_ratio: float = 0.8
     """0-1: two basins are one nucleus when the pass between them is at least this share of the lower peak."""
-    reach_um: float = 0.5
-    """How far a nucleus reaches beyond its interior, over pixels that are rather boundary than background: half the width of
-    the boundary line that models are trained to draw, and the pixel on the edge itself."""
+    reach_um: float = 0.0
+    """How far a nucleus reaches beyond its interior, over pixels that are rather boundary than background; see ``Channel``."""
     min_area_um2: float = 6.0
     """Smaller nuclei are dropped."""
 

@@ -17,7 +17,7 @@ from counterstain.geometry import DEFAULT_MPP
 from counterstain.images import HEMATOXYLIN, to_bytes, unmix
 from counterstain.inference.backend import Outputs
 from counterstain.inference.bundle import Manifest
-from counterstain.panel import DEFAULT_PANEL
+from counterstain.panel import DEFAULT_PANEL, DISTANCE, SEGMENTATION, Panel
 
 REACH_PX = 32
 """Margin of the tiles; the filters below reach 5 + 16 + 10 = 31 pixels."""
@@ -48,7 +48,7 @@ class ClassicalBackend:
         self.manifest = Manifest(
             name="classical",
             version=version("counterstain"),
-            panel=DEFAULT_PANEL,
+            panel=Panel(channels=(*DEFAULT_PANEL.modalities, SEGMENTATION, DISTANCE), marker=DEFAULT_PANEL.marker),
             mpp=DEFAULT_MPP,
             tile_px=512,
             margin_px=REACH_PX,

@@ -21,10 +21,10 @@ Z_95 = 1.959963984540054
 def percent_positive(cells: Cells) -> Score:
     """Return the percentage of nuclei that are positive.
 
-    The 95 % interval is Wilson's when all nuclei lie in one block of 250 um. With several blocks it is a percentile bootstrap
-    over blocks (seeded, so equal between runs), widened where necessary to contain Wilson's: neighbours resemble each other, so
-    the nuclei of one block are not independent and Wilson alone would be too narrow; a bootstrap over few blocks alone could
-    be too. Without a nucleus the value and the interval are NaN.
+    The 95 % interval is Wilson's when all nuclei lie in one block of about 250 um. With several blocks it is a percentile
+    bootstrap over blocks (seeded, so equal between runs), widened where necessary to contain Wilson's: neighbours resemble
+    each other, so the nuclei of one block are not independent and Wilson alone would be too narrow; a bootstrap over few blocks
+    alone could be too. Without a nucleus the value and the interval are NaN.
     """
     positive, total = int(np.count_nonzero(cells["is_positive"])), len(cells)
     low, high = wilson(positive, total)
@@ -60,11 +60,22 @@ def wilson(hits: int, total: int) -> tuple[float, float]:
 
 
 def _counts_by_block(cells: Cells) -> NDArray[np.int64]:
-    """Return (blocks, 2) int64 of positive and all nuclei, for the blocks that hold any."""
-    rows, cols = (np.floor(cells[name] / BLOCK_UM).astype(np.int64) for name in ("row_um", "col_um"))
+    """Return (blocks, 2) int64 of positive and all nuclei, for the blocks that hold any.
+
+    The extent of the nuclei is divided equally, so that no thin strip at an edge counts as a block.
+    """
+    rows, cols = (_block_number(cells[name]) for name in ("row_um", "col_um"))
     blocks, block = np.unique(np.column_stack([rows, cols]), axis=0, return_inverse=True)
     positive = np.bincount(block.ravel()[cells["is_positive"]], minlength=len(blocks))
     return np.column_stack([positive, np.bincount(block.ravel(), minlength=len(blocks))])
+
+
+def _block_number(position_um: NDArray[np.float64]) -> NDArray[np.int64]:
+    if not len(position_um):
+        return np.zeros(0, np.int64)
+    start, extent = position_um.min(), np.ptp(position_um)
+    blocks = max(1, round(extent / BLOCK_UM))
+    return np.minimum((position_um - start) * blocks / max(extent, 1e-9), blocks - 1).astype(np.int64)
 
 
 def _bootstrap(counts: NDArray[np.int64]) -> tuple[float, float]:

@@ -14,7 +14,7 @@ class Tile:
     """What to read for the network and which part of its answer to keep, both in pixels of the grid."""
 
     read: Box
-    """The core with its margins; reaches outside the slide at its borders. ``tile_px`` square unless the grid has a stride."""
+    """The core with its margins: ``tile_px`` square and reaching outside the slide at its borders, unless there is a stride."""
     keep: Box
     """Inside the slide; the keeps of a grid are disjoint and cover it."""
 
@@ -27,8 +27,8 @@ class TileGrid:
     tile_px: int
     margin_px: int
     stride_px: int | None = None
-    """When given, tiles at the lower and right border are cut to what their core and margins need, up to a multiple of this, so
-    that an image hardly larger than a tile does not cost four; None keeps every tile square."""
+    """When given, tiles have no margin outside the slide and sides that are multiples of this, so that an image as large as a
+    core costs no more than itself; None keeps every tile square."""
 
     def __post_init__(self) -> None:
         if self.margin_px < 0 or self.tile_px <= 2 * self.margin_px:
@@ -59,8 +59,11 @@ class TileGrid:
                 cell.row // self.core_px * self.core_px, cell.col // self.core_px * self.core_px, self.core_px, self.core_px
             )
             keep = core.intersection(whole)
-            yield Tile(read=self._with_margins(core if self.stride_px is None else keep), keep=keep)
+            yield Tile(read=self._with_margins(core), keep=keep)
 
     def _with_margins(self, core: Box) -> Box:
-        grown, stride = core.grown(self.margin_px), self.stride_px or 1
-        return Box(grown.row, grown.col, -(-grown.height // stride) * stride, -(-grown.width // stride) * stride)
+        read, stride = core.grown(self.margin_px), self.stride_px
+        if stride is None:
+            return read
+        inside = read.intersection(Box.whole(self.size))
+        return Box(inside.row, inside.col, -(-inside.height // stride) * stride, -(-inside.width // stride) * stride)
