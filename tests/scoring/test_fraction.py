@@ -79,3 +79,10 @@ def test_a_score_is_found_by_name_and_an_unknown_one_lists_them():
     assert scorer("percent_positive") is SCORERS["percent_positive"] is percent_positive
     with pytest.raises(UsageError, match="known are percent_positive"):
         scorer("hscore")
+
+
+def test_a_thin_strip_at_an_edge_is_not_a_block_of_its_own():
+    rng = np.random.default_rng(0)
+    rows, cols = rng.uniform(0, 256, 300), rng.uniform(0, 256, 300)
+    score = percent_positive(cells_at(rows, cols, rng.random(300) < 0.4))
+    assert score.interval_method == "wilson"

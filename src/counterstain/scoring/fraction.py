@@ -75,7 +75,8 @@ def _block_number(position_um: NDArray[np.float64]) -> NDArray[np.int64]:
         return np.zeros(0, np.int64)
     start, extent = position_um.min(), np.ptp(position_um)
     blocks = max(1, round(extent / BLOCK_UM))
-    return np.minimum((position_um - start) * blocks / max(extent, 1e-9), blocks - 1).astype(np.int64)
+    number = (position_um - start) * blocks / max(extent, 1e-9)
+    return np.asarray(np.minimum(number, blocks - 1), dtype=np.int64)
 
 
 def _bootstrap(counts: NDArray[np.int64]) -> tuple[float, float]:
