@@ -89,6 +89,8 @@ class PairedOptions:
     """Factor from pixels of the images to pixels of training."""
     zoom: tuple[float, float] = (1.0, 1.0)
     """Range of random enlargement of a square; the same for the image and all its targets."""
+    turn: bool = True
+    """Whether squares are turned and flipped at random, an image with all its targets."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -53,7 +53,7 @@ def batches(cache: PatchCache, augment: AugmentOptions, loop: LoopOptions, *, st
     def make(step: int) -> Batch:
         rng = batch_rng(loop.seed, step, rank)
         chosen = np.sort(rng.choice(len(cache), loop.batch, replace=loop.batch > len(cache)))
-        patches = [_turn(rng, np.asarray(cache.planes[index])) for index in chosen]
+        patches = [turn(rng, np.asarray(cache.planes[index])) for index in chosen]
         return jitter(rng, to_batch(np.stack(patches), cache.has_modalities[chosen]), augment)
 
     return stream(make, start)
@@ -75,7 +75,7 @@ def stream(make: Callable[[int], BatchT], start: int) -> Iterator[BatchT]:
             yield batch
 
 
-def _turn(rng: np.random.Generator, patch: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def turn(rng: np.random.Generator, patch: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return all planes together after one of the eight turns and flips of a square."""
     turned = np.rot90(patch, int(rng.integers(4)), axes=(1, 2))
     return np.ascontiguousarray(turned[..., ::-1] if rng.random() < 0.5 else turned)

@@ -122,7 +122,7 @@ def cut_together(rng: np.random.Generator, images: Images, options: PairedOption
     if extent > min(height, width) + 0.5:
         raise TrainingError(f"images of {width} x {height} px are smaller than paired.crop_px = {options.crop_px} / zoom")
     row, col = (int(rng.integers(int(side - extent) + 1)) for side in (height, width))
-    turns, flipped = int(rng.integers(4)), rng.random() < 0.5
+    turns, flipped = (int(rng.integers(4)), rng.random() < 0.5) if options.turn else (0, False)
     squares = {}
     for name, image in images.items():
         square = np.rot90(_cut(image, (row, col, extent), options.crop_px, mask=name in MASKS), turns)

@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from counterstain.errors import TrainingError
 from counterstain.panel import DEFAULT_PANEL, Panel
 from counterstain.training.checkpoint import MODEL
-from counterstain.training.datasets.batches import TRUE_MODALITIES, Batch, batch_rng, batches, jitter, stream, to_batch
+from counterstain.training.datasets.batches import TRUE_MODALITIES, Batch, batch_rng, batches, jitter, stream, to_batch, turn
 from counterstain.training.datasets.cache import open_cache, to_planes
 from counterstain.training.datasets.crops import Annotated, random_crop
 from counterstain.training.datasets.folders import annotate
@@ -66,8 +66,7 @@ class CompactTask:
         patches = []
         for _ in range(self._loop.batch):
             planes = to_planes(random_crop(rng, fields[rng.integers(len(fields))], self._paired.crop_px))
-            turned = np.rot90(planes, int(rng.integers(4)), axes=(1, 2))
-            patches.append(turned[..., ::-1] if rng.random() < 0.5 else turned)
+            patches.append(turn(rng, planes) if self._paired.turn else planes)
         return jitter(rng, to_batch(np.stack(patches), np.ones(len(patches), bool)), self._augment)
 
     def steps(self, networks: Mapping[str, nn.Module], batch: Batch) -> Iterator[Step]:
