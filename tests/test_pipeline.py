@@ -102,10 +102,17 @@ def test_a_slide_in_which_nothing_can_be_counted_is_refused(backend, pixels, mpp
         analyze(slide_of(pixels, mpp), backend)
 
 
-def test_a_slide_that_does_not_fit_in_memory_is_refused_at_once(backend, monkeypatch):
-    monkeypatch.setattr(pipeline, "MAX_PIXELS", 120 * 120 - 1)
-    with pytest.raises(SlideError, match="cut out the region"):
+def test_a_slide_that_does_not_fit_in_memory_needs_a_folder_of_work(backend, monkeypatch):
+    monkeypatch.setattr(pipeline, "IN_MEMORY_PIXELS", 120 * 120 - 1)
+    with pytest.raises(SlideError, match="give a folder"):
         analyze(slide_of(disks()), backend)
+
+
+def test_the_tissue_area_is_reported(backend):
+    pixels = np.full((1200, 1200, 3), 245, np.uint8)
+    pixels[:600, :600] = np.random.default_rng(0).integers(90, 200, (600, 600, 3))
+    analysis = analyze(slide_of(pixels, mpp=0.5), backend, AnalyzeOptions(cells=CellOptions(min_area_um2=1e6)))
+    assert analysis.tissue_mm2 == pytest.approx(0.09, rel=0.15)
 
 
 def test_a_slide_at_another_resolution_is_counted_at_the_model_s(backend):

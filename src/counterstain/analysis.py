@@ -21,6 +21,8 @@ class Analysis:
     maps: Maps
     cells: Cells
     scores: tuple[Score, ...]
+    tissue_mm2: float | None = None
+    """Area of the tissue on the slide in square millimetres, as seen on a thumbnail; None when it was not looked for."""
     source: str = ""
     """The input as it was named by the user, such as its path; empty for pixels that never were a file."""
     warnings: tuple[str, ...] = ()

@@ -1,21 +1,30 @@
-"""From a slide to an ``Analysis``: tiles, network, maps, cells, scores. The whole path on one screen; writes nothing."""
+"""From a slide to an ``Analysis``: tiles, network, maps, cells, scores. The whole path on one screen.
+
+A slide that fits is analysed in memory and nothing is written. A larger one leaves its maps and finished blocks in a folder of
+work, from which an interrupted run goes on; see ``passes``.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from counterstain.analysis import Analysis
 from counterstain.cells.segment import CellOptions, area_warning, segment
 from counterstain.cells.table import Cells
 from counterstain.errors import SlideError
-from counterstain.geometry import MPP_AT_1X, Box
+from counterstain.geometry import MPP_AT_1X
 from counterstain.inference.backend import Backend
 from counterstain.inference.bundle import Manifest
 from counterstain.inference.run import grid_of, infer
 from counterstain.inference.stopwatch import Stopwatch
+from counterstain.passes import OnProgress, Run, passes_on_disk
 from counterstain.scoring.base import Score
 from counterstain.scoring.names import scorer
-from counterstain.slides.base import Slide, size_at
+from counterstain.slides.base import Slide
+from counterstain.slides.thumbnail import thumbnail
 from counterstain.stitching.canvas import stitch
+from counterstain.stitching.maps import Maps
+from counterstain.tiling.glass import find_tissue
 from counterstain.tiling.grid import Tile
 
 MIN_SIDE_UM = 4.0
@@ -24,13 +33,10 @@ MIN_SIDE_UM = 4.0
 MAX_MPP = 2.0
 """Coarser images (below 5x) show a nucleus in less than four pixels."""
 
-MAX_PIXELS = 250_000_000
-"""Maps are kept in memory, about 25 bytes a pixel at the most, so larger slides are refused."""
+IN_MEMORY_PIXELS = 100_000_000
+"""Slides with more pixels, at the model's resolution, keep their maps on disk; in memory they take 10 bytes a pixel."""
 
 THUMBNAIL_PX = 1024
-
-OnProgress = Callable[[int, int], None]
-"""Takes the number of tiles done and of all tiles."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,10 +48,20 @@ class AnalyzeOptions:
     """Names of the scores, in the order in which they are reported."""
     batch_size: int = 1
     """Tiles that the model sees at once; no result depends on it."""
+    modalities: bool = True
+    """Whether a slide whose maps are on disk keeps those of all modalities, or only those that cells are cut from and measured
+    on. In memory all are kept."""
+    restart: bool = False
+    """Whether an interrupted run with other settings is thrown away, not refused."""
 
 
 def analyze(
-    slide: Slide, backend: Backend, options: AnalyzeOptions = AnalyzeOptions(), *, on_progress: OnProgress | None = None
+    slide: Slide,
+    backend: Backend,
+    options: AnalyzeOptions = AnalyzeOptions(),
+    *,
+    work: Path | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Analysis:
     """Infer the modalities of a slide, segment and classify its nuclei, and score them.
 
@@ -53,28 +69,41 @@ def analyze(
     ----------
     slide : open; the result keeps it for the outputs that show its pixels.
     backend : the model.
+    work : folder for the maps of a slide with more than ``IN_MEMORY_PIXELS``. The same call goes on with what it finds there;
+        the caller removes the folder when the result, whose maps lie in it, is no longer needed.
     on_progress : called after every tile.
 
     Raises
     ------
     SlideError
-        Nothing can be counted in the slide: one colour, smaller than a nucleus, or far too coarse.
+        Nothing can be counted in the slide: one colour, smaller than a nucleus, or far too coarse; or it does not fit in
+        memory and no ``work`` folder is given.
     BackendError
         The model returned something that is not a set of maps, such as NaN.
     UsageError
-        A score is unknown, or the model infers no segmentation.
+        A score is unknown, the model infers no segmentation, or ``work`` holds a run with other settings.
+    OutputError
+        The folder of work cannot be written.
     """
     check_countable(slide)
     scorers = [scorer(name) for name in options.scores]
     manifest, stopwatch = backend.manifest, Stopwatch()
-    check_fits_memory(slide, manifest.mpp)
     with stopwatch("total"):
         grid = grid_of(slide, manifest)
-        count = _counter(len(grid), on_progress)
-        tiles = infer(slide, backend, grid, batch_size=options.batch_size, on_tile=count, stopwatch=stopwatch)
-        maps = stitch(tiles, size=grid.size, mpp=manifest.mpp, panel=manifest.panel)
-        with stopwatch("cells"):
-            cells = segment(slide, maps, options.cells, decoder=manifest.decoder)
+        with stopwatch("read"):
+            tissue = find_tissue(slide)
+        run = Run(slide=slide, backend=backend, grid=grid, tissue=tissue, on_progress=on_progress, stopwatch=stopwatch)
+        if grid.size.area <= IN_MEMORY_PIXELS:
+            maps, cells = passes_in_memory(run, options)
+        else:
+            maps, cells = passes_on_disk(
+                run,
+                options.cells,
+                _checked_work(slide, grid.size.area, work),
+                batch_size=options.batch_size,
+                modalities=options.modalities,
+                restart=options.restart,
+            )
         with stopwatch("scores"):
             scores = tuple(score(cells) for score in scorers)
     return Analysis(
@@ -84,9 +113,20 @@ def analyze(
         maps=maps,
         cells=cells,
         scores=scores,
+        tissue_mm2=tissue.area_mm2,
         warnings=warnings_of(slide, manifest, cells, scores),
         timings_s=_with_stitching(stopwatch),
     )
+
+
+def passes_in_memory(run: Run, options: AnalyzeOptions) -> tuple[Maps, Cells]:
+    """Infer every tile, glass or not, and cut the nuclei."""
+    manifest = run.backend.manifest
+    count = _counter(len(run.grid), run.on_progress)
+    tiles = infer(run.slide, run.backend, run.grid, batch_size=options.batch_size, on_tile=count, stopwatch=run.stopwatch)
+    maps = stitch(tiles, size=run.grid.size, mpp=manifest.mpp, panel=manifest.panel)
+    with run.stopwatch("cells"):
+        return maps, segment(run.slide, maps, options.cells, decoder=manifest.decoder)
 
 
 def check_countable(slide: Slide) -> None:
@@ -105,27 +145,19 @@ def check_countable(slide: Slide) -> None:
         raise SlideError(
             f"{measures}, too coarse to tell nuclei apart (at most {MAX_MPP:g}); give a sharper scan, or check --mpp"
         )
-    thumbnail_mpp = mpp * max(1.0, max(size.height, size.width) / THUMBNAIL_PX)
-    thumbnail = slide.read(Box.whole(size_at(slide, thumbnail_mpp)), thumbnail_mpp)
-    if (thumbnail == thumbnail[0, 0]).all():
-        colour = tuple(thumbnail[0, 0].tolist())
+    small = thumbnail(slide, mpp * max(1.0, max(size.height, size.width) / THUMBNAIL_PX))
+    if (small == small[0, 0]).all():
+        colour = tuple(small[0, 0].tolist())
         raise SlideError(f"{slide.name} is all one colour, RGB {colour}: there is no tissue to analyse")
 
 
-def check_fits_memory(slide: Slide, mpp: float) -> None:
-    """Check that the maps of a slide at ``mpp`` can be held in memory.
-
-    Raises
-    ------
-    SlideError
-        They have more than ``MAX_PIXELS``.
-    """
-    size = size_at(slide, mpp)
-    if size.area > MAX_PIXELS:
+def _checked_work(slide: Slide, pixels: int, work: Path | None) -> Path:
+    if work is None:
         raise SlideError(
-            f"{slide.name} has {size.width} x {size.height} px at {mpp:g} um per pixel, more than the {MAX_PIXELS:,} that "
-            "can be analysed at once; cut out the region to be counted"
+            f"{slide.name} has {pixels:,} px at the resolution of the model, more than the {IN_MEMORY_PIXELS:,} that are "
+            "analysed in memory; give a folder for its maps (work=...)"
         )
+    return work
 
 
 def warnings_of(slide: Slide, manifest: Manifest, cells: Cells, scores: tuple[Score, ...]) -> tuple[str, ...]:

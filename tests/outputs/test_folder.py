@@ -6,7 +6,15 @@ import pytest
 from counterstain.errors import OutputError, UsageError
 from counterstain.outputs import names as format_names
 from counterstain.outputs.folder import check_free, is_output, write_folder, written_files
-from counterstain.outputs.names import FORMATS, check_formats, default_formats, skipped_formats
+from counterstain.outputs.names import (
+    FORMATS,
+    WHOLE_IMAGE_PIXELS,
+    check_formats,
+    default_formats,
+    formats_for,
+    needs_modalities,
+    skipped_formats,
+)
 from counterstain.panel import DEFAULT_PANEL
 
 
@@ -99,3 +107,18 @@ def test_without_pyarrow_parquet_is_skipped_unless_asked_for(monkeypatch):
 
 def test_every_format_describes_itself():
     assert all(form.description for form in FORMATS.values())
+
+
+def test_pictures_are_left_out_of_a_slide_that_is_too_large_for_them():
+    assert formats_for(tuple(FORMATS), WHOLE_IMAGE_PIXELS, named=False) == tuple(FORMATS)
+    assert formats_for(tuple(FORMATS), WHOLE_IMAGE_PIXELS + 1, named=False) == ("csv", "geojson", "parquet", "json")
+
+
+def test_a_picture_that_was_asked_for_is_not_left_out_in_silence():
+    with pytest.raises(OutputError, match="the formats overlay are written of up to 250,000,000 pixels"):
+        formats_for(("csv", "overlay"), WHOLE_IMAGE_PIXELS + 1, named=True)
+    assert formats_for(("csv", "json"), 10**10, named=True) == ("csv", "json")
+
+
+def test_inferred_images_are_needed_by_the_formats_that_show_them():
+    assert [name for name in FORMATS if needs_modalities((name,))] == ["modalities", "ome-tiff"]

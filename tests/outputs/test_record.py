@@ -57,3 +57,8 @@ def test_the_record_is_json_for_every_reader(analysis, tmp_path):
         raise AssertionError(constant)
 
     json.loads((tmp_path / "analysis.json").read_text(encoding="utf-8"), parse_constant=refuse)
+
+
+def test_the_tissue_area_is_recorded_where_it_was_looked_for(analysis):
+    assert "tissue_mm2" not in record(analysis)["slide"]
+    assert record(dataclasses.replace(analysis, tissue_mm2=1.5))["slide"]["tissue_mm2"] == 1.5

@@ -27,6 +27,14 @@ def test_other_settings_are_refused_with_what_differs(tmp_path):
     assert "--overwrite" in message
 
 
+def test_other_settings_replace_the_run_when_that_is_asked_for(tmp_path):
+    record(tmp_path, SETTINGS)
+    (tmp_path / TILES).write_text("0 0 .")
+    assert resume(tmp_path, SETTINGS, replace=True) is True
+    assert resume(tmp_path, {**SETTINGS, "threshold": 0.6}, replace=True) is False
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_a_run_left_that_was_killed_before_it_began_is_removed(tmp_path):
     (tmp_path / "maps").mkdir()
     (tmp_path / ".settings.json.part").write_text("{")

@@ -1,5 +1,6 @@
 """Analyse many images one after the other: what fails is named and the others are done."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,10 +11,11 @@ from counterstain.cli.inputs import Input
 from counterstain.errors import CounterstainError
 from counterstain.inference.backend import Backend
 from counterstain.outputs.folder import check_free, write_folder
+from counterstain.outputs.names import formats_for, needs_modalities
 from counterstain.outputs.record import read_record
 from counterstain.outputs.summary import Failure
 from counterstain.pipeline import AnalyzeOptions, analyze
-from counterstain.slides.base import Slide
+from counterstain.slides.base import Slide, size_at
 from counterstain.slides.opening import open_slide
 
 
@@ -25,6 +27,8 @@ class Job:
     options: AnalyzeOptions
     out: Path
     formats: tuple[str, ...]
+    formats_named: bool = True
+    """Whether the user named them; if not, those that a large slide cannot be written in are left out."""
     mpp: float | None = None
     """Micrometres per pixel of the images; None takes what each file says."""
     overwrite: bool = False
@@ -65,10 +69,23 @@ def analyse_file(item: Input, job: Job, bars: Bars) -> dict[str, Any]:
 
 
 def analyse_slide(slide: Slide, job: Job, folder: Path, *, source: str, bars: Bars) -> dict[str, Any]:
-    """Analyse an open slide into ``folder`` and return the content of its ``analysis.json``."""
-    analysis = replace(analyze(slide, job.backend, job.options, on_progress=bars.tiles), source=source)
-    write_folder(analysis, folder, job.formats)
+    """Analyse an open slide into ``folder`` and return the content of its ``analysis.json``.
+
+    A large slide keeps what is done in a hidden folder beside it, where the next run finds it when this one is interrupted.
+    """
+    formats = formats_for(job.formats, size_at(slide, job.backend.manifest.mpp).area, named=job.formats_named)
+    options = replace(job.options, modalities=needs_modalities(formats), restart=job.overwrite)
+    work = folder.with_name(f".{folder.name}.work")
+    analysis = analyze(slide, job.backend, options, work=work, on_progress=bars.tiles)
+    analysis = replace(analysis, source=source, warnings=(*analysis.warnings, *_left_out(job.formats, formats)))
+    write_folder(analysis, folder, formats)
+    shutil.rmtree(work, ignore_errors=True)  # the maps of a large slide, which went on disk
     content = read_record(folder)
     if content is None:
         raise OSError(f"{folder} was changed by another program while it was written")
     return content
+
+
+def _left_out(asked: tuple[str, ...], written: tuple[str, ...]) -> tuple[str, ...]:
+    missing = [name for name in asked if name not in written]
+    return (f"the slide is too large for pictures of it; not written: {', '.join(missing)}",) if missing else ()

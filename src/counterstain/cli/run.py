@@ -53,7 +53,15 @@ def make_job(out: Path, settings: Mapping[str, Any]) -> Job:
     if magnification is not None:
         mpp = mpp_of_magnification(magnification)
     overwrite = settings.get("overwrite", False)
-    return Job(backend=backend, options=options, out=out, formats=tuple(formats), mpp=mpp, overwrite=overwrite)
+    return Job(
+        backend=backend,
+        options=options,
+        out=out,
+        formats=tuple(formats),
+        formats_named=bool(settings["formats"]),
+        mpp=mpp,
+        overwrite=overwrite,
+    )
 
 
 def run_and_report(

@@ -15,6 +15,9 @@ from counterstain.outputs.pictures import write_modality, write_overlay, write_s
 from counterstain.outputs.tables import write_csv
 from counterstain.panel import Panel
 
+WHOLE_IMAGE_PIXELS = 250_000_000
+"""Slides with more pixels, at the model's resolution, get no pictures: these are made in memory."""
+
 Writer = Callable[[Analysis, Path], None]
 
 
@@ -27,6 +30,8 @@ class Format:
     """File name -> writer, for what a model infers."""
     needs: str | None = None
     """A module that must be installed, and that comes with the extra ``slides``."""
+    is_picture: bool = False
+    """Whether the whole slide is in memory while it is written."""
 
     @property
     def is_available(self) -> bool:
@@ -43,10 +48,14 @@ def _parquet(analysis: Analysis, path: Path) -> None:
 
 
 FORMATS: dict[str, Format] = {
-    "modalities": Format(description="one PNG per inferred image", writers=_modalities),
-    "segmentation": Format(description="the final cells, drawn", writers=lambda _: {"segmentation.png": write_segmentation}),
-    "overlay": Format(description="outlines on the input", writers=lambda _: {"overlay.png": write_overlay}),
-    "ome-tiff": Format(description="all inferred planes", writers=lambda _: {"modalities.ome.tiff": write_ome_tiff}),
+    "modalities": Format(description="one PNG per inferred image", writers=_modalities, is_picture=True),
+    "segmentation": Format(
+        description="the final cells, drawn", writers=lambda _: {"segmentation.png": write_segmentation}, is_picture=True
+    ),
+    "overlay": Format(description="outlines on the input", writers=lambda _: {"overlay.png": write_overlay}, is_picture=True),
+    "ome-tiff": Format(
+        description="all inferred planes", writers=lambda _: {"modalities.ome.tiff": write_ome_tiff}, is_picture=True
+    ),
     "csv": Format(description="one row per nucleus", writers=lambda _: {"cells.csv": write_csv}),
     "geojson": Format(description="outlines for QuPath", writers=lambda _: {"cells.geojson": write_geojson}),
     "parquet": Format(description="one row per nucleus, typed", writers=lambda _: {"cells.parquet": _parquet}, needs="pyarrow"),
@@ -79,6 +88,36 @@ def check_formats(names: Iterable[str]) -> None:
             raise UsageError(f"unknown format {name!r}; choose among {', '.join(FORMATS)}")
         if not FORMATS[name].is_available:
             raise OutputError(f'the format {name} needs {FORMATS[name].needs}; run: pip install "counterstain[slides]"')
+
+
+def formats_for(names: Iterable[str], pixels: int, *, named: bool) -> tuple[str, ...]:
+    """Return the formats that a slide of a size can be written in.
+
+    Parameters
+    ----------
+    pixels : of the maps of the slide.
+    named : whether the user named the formats; if not, those that do not fit are left out.
+
+    Raises
+    ------
+    OutputError
+        A format was named that does not fit.
+    """
+    names = tuple(names)
+    if pixels <= WHOLE_IMAGE_PIXELS:
+        return names
+    pictures = [name for name in names if FORMATS[name].is_picture]
+    if pictures and named:
+        raise OutputError(
+            f"the formats {', '.join(pictures)} are written of up to {WHOLE_IMAGE_PIXELS:,} pixels, and this slide has "
+            f"{pixels:,}; leave them out, or cut out the region to be shown"
+        )
+    return tuple(name for name in names if name not in pictures)
+
+
+def needs_modalities(names: Iterable[str]) -> bool:
+    """Return whether a format shows inferred images."""
+    return any(name in ("modalities", "ome-tiff") for name in names)
 
 
 def writers_for(names: Iterable[str], panel: Panel) -> dict[str, Writer]:

@@ -22,27 +22,30 @@ Settings = Mapping[str, Any]
 """Names to values of JSON: everything that decides what a run computes."""
 
 
-def resume(folder: Path, settings: Settings) -> bool:
+def resume(folder: Path, settings: Settings, *, replace: bool = False) -> bool:
     """Return whether a folder holds a run with these settings that can go on; one that holds none is emptied.
+
+    Parameters
+    ----------
+    replace : whether a run with other settings is thrown away, not refused.
 
     Raises
     ------
     UsageError
         It holds a run with other settings; the message says which differ.
     """
-    try:
-        earlier = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
-    except FileNotFoundError:  # it was killed before anything was done
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        return False
-    now = _plain(settings)
-    if earlier != now:
+    now, earlier = _plain(settings), _recorded(folder)
+    if earlier == now:
+        return True
+    if earlier is not None and not replace:
         raise UsageError(
             f"{folder} holds an unfinished run with other settings: {_differences(earlier, now)}; repeat it with those, "
             "or start anew with --overwrite"
         )
-    return True
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    return False
 
 
 def record(folder: Path, settings: Settings) -> None:
@@ -75,6 +78,15 @@ class TileLog:
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
+
+
+def _recorded(folder: Path) -> dict[str, Any] | None:
+    """Return the settings of the run in a folder; None when it was killed before it did anything, or there is none."""
+    try:
+        content: dict[str, Any] = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    return content
 
 
 def _read(path: Path) -> frozenset[tuple[int, int]]:
