@@ -1,4 +1,5 @@
 import numpy as np
+import openslide
 import pytest
 import tifffile
 from conformance.slide import SlideConformance
@@ -7,6 +8,7 @@ from PIL import Image
 from counterstain.errors import MissingResolutionError, UnreadableSlideError, UnsupportedSlideError
 from counterstain.geometry import Box, Size
 from counterstain.slides import opening
+from counterstain.slides import openslide as openslide_module
 from counterstain.slides.base import Resolution
 from counterstain.slides.opening import SLIDE_SUFFIXES, open_slide, slide_name
 
@@ -55,7 +57,7 @@ def _tissue() -> np.ndarray:
     return np.uint8(np.stack([rows + 100, cols + 60, 180 + 40 * np.sin(rows / 9)], axis=-1))
 
 
-def _aperio(path, properties):
+def _aperio(path, properties, *, label=False):
     with tifffile.TiffWriter(path) as writer:
         for step, kind in ((1, 0), (2, 0)):
             description = f"Aperio Image Library v1\r\n128x96 [0,0 128x96] (16x16){properties}"
@@ -68,6 +70,16 @@ def _aperio(path, properties):
                 subfiletype=kind,
                 metadata=None,
             )
+        if label:
+            writer.write(
+                np.full((40, 40, 3), (255, 0, 255), np.uint8),
+                photometric="rgb",
+                compression="lzw",
+                description="Aperio Image Library v1\r\nlabel 40x40",
+                subfiletype=1,
+                rowsperstrip=40,
+                metadata=None,
+            )
     return path
 
 
@@ -77,6 +89,38 @@ def test_a_whole_slide_without_pixel_size_is_refused_with_the_option_that_gives_
         open_slide(path)
     with open_slide(path, mpp=0.5) as slide:
         assert slide.resolution == Resolution(0.5, "option")
+
+
+def test_a_slide_that_states_its_objective_alone_has_the_pixels_of_the_convention(tmp_path):
+    with open_slide(_aperio(tmp_path / "a.svs", "|AppMag = 20")) as slide:
+        assert slide.resolution == Resolution(0.5, "metadata")
+
+
+def test_a_whole_slide_with_pixels_that_are_not_square_is_refused(tmp_path, monkeypatch):
+    path = _aperio(tmp_path / "a.svs", "|MPP = 0.5")
+    sides = iter((0.25, 0.5, 40.0))
+    monkeypatch.setattr(openslide_module, "_positive", lambda _: next(sides))
+    with pytest.raises(UnsupportedSlideError, match=r"0\.25 x 0\.5 um, expected square"):
+        open_slide(path)
+    with open_slide(path, mpp=0.25) as slide:
+        assert slide.resolution.source == "option"
+
+
+@pytest.mark.parametrize("text", [None, "", "0", "-1", "nan", "inf", "about 0.25"])
+def test_a_property_that_is_no_number_states_nothing(text):
+    assert openslide_module._positive(text) is None
+
+
+def test_labels_and_overviews_are_never_read(tmp_path, monkeypatch):
+    path = _aperio(tmp_path / "a.svs", "|MPP = 0.5", label=True)
+    with openslide.OpenSlide(path) as plain:
+        assert "label" in plain.associated_images
+    touched = property(lambda self: pytest.fail("an associated image was read"))
+    monkeypatch.setattr(openslide.OpenSlide, "associated_images", touched)
+    with open_slide(path) as slide:
+        for factor in (1, 2, 4):
+            pixels = slide.read(Box(0, 0, 20, 20), slide.resolution.mpp * factor)
+            assert not (pixels == (255, 0, 255)).all(axis=2).any()
 
 
 def test_a_truncated_whole_slide_is_unreadable(tmp_path):

@@ -7,10 +7,11 @@ from counterstain.errors import MissingResolutionError, UnreadableSlideError
 from counterstain.geometry import DEFAULT_MPP
 from counterstain.slides.array import ArraySlide
 from counterstain.slides.base import Resolution, Slide
-from counterstain.slides.openslide import OpenSlideSlide, is_whole_slide, stated_mpp
+from counterstain.slides.openslide import OpenSlideSlide, is_generic_tiff, is_whole_slide, stated_mpp
 from counterstain.slides.raster import decode_raster, is_raster
 from counterstain.slides.tiff import decode_tiff
 from counterstain.slides.tiff_resolution import mpp_of_tiff
+from counterstain.slides.tiled_tiff import TiledTiffSlide, lacks_codec, reads_in_pieces
 
 RASTER_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".jp2", ".ppm", ".pgm"})
 WHOLE_SLIDE_SUFFIXES = frozenset({".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".svslide", ".dcm"})
@@ -48,6 +49,8 @@ def open_slide(path: str | Path, *, mpp: float | None = None, default_mpp: float
     kind = _sniff(path)
     if kind != "raster" and is_whole_slide(path):
         return _open_whole_slide(path, mpp)
+    if kind == "tiff" and reads_in_pieces(path):
+        return _open_tiled(path, mpp)
     pixels = decode_tiff(path) if kind == "tiff" else decode_raster(path)
     stated = mpp_of_tiff(path) if kind == "tiff" and mpp is None else None
     return ArraySlide(pixels, name=slide_name(path), resolution=_resolution(mpp, stated, default_mpp))
@@ -75,11 +78,22 @@ def _sniff(path: Path) -> Kind:
 
 def _open_whole_slide(path: Path, mpp: float | None) -> Slide:
     stated = stated_mpp(path) if mpp is None else None
+    return OpenSlideSlide(path, name=slide_name(path), resolution=_stated_resolution(path, mpp, stated))
+
+
+def _open_tiled(path: Path, mpp: float | None) -> Slide:
+    """Open a tiled TIFF by tifffile, or by OpenSlide where tifffile lacks the codec."""
+    resolution = _stated_resolution(path, mpp, mpp_of_tiff(path) if mpp is None else None)
+    reader = OpenSlideSlide if lacks_codec(path) and is_generic_tiff(path) else TiledTiffSlide
+    return reader(path, name=slide_name(path), resolution=resolution)
+
+
+def _stated_resolution(path: Path, mpp: float | None, stated: float | None) -> Resolution:
     if mpp is None and stated is None:
         raise MissingResolutionError(
             f"{path} does not state its pixel size; pass it, for example --mpp 0.25 for a 40x scan or --mpp 0.5 for 20x"
         )
-    return OpenSlideSlide(path, name=slide_name(path), resolution=_resolution(mpp, stated, DEFAULT_MPP))
+    return _resolution(mpp, stated, DEFAULT_MPP)
 
 
 def _resolution(option: float | None, stated: float | None, default: float) -> Resolution:

@@ -1,4 +1,7 @@
-"""Whole slides of the scanner vendors through OpenSlide, read piece by piece from the level that fits."""
+"""Whole slides of the scanner vendors through OpenSlide, read piece by piece from the level that fits.
+
+Labels and overviews (OpenSlide's associated images), which may show a name, are never read.
+"""
 
 from pathlib import Path
 from typing import Self
@@ -8,34 +11,61 @@ import openslide
 from numpy.typing import NDArray
 
 from counterstain.errors import UnreadableSlideError
-from counterstain.geometry import Box, Size
+from counterstain.geometry import Box, Size, mpp_of_magnification
 from counterstain.images import to_rgb
 from counterstain.slides.base import Resolution
-from counterstain.slides.resampling import read_resampled
+from counterstain.slides.pyramid import level_of, read_pyramid
+from counterstain.slides.tiff_resolution import square
 
-_FLAT_FORMATS = (None, "generic-tiff")
+_GENERIC = "generic-tiff"
+"""OpenSlide's name of a tiled TIFF that no scanner has signed."""
 
 
 def is_whole_slide(path: Path) -> bool:
     """Return whether a scanner's format is recognised; a generic TIFF is none."""
-    try:
-        return openslide.OpenSlide.detect_format(path) not in _FLAT_FORMATS
-    except openslide.OpenSlideError:
-        return False
+    return _format(path) not in (None, _GENERIC)
+
+
+def is_generic_tiff(path: Path) -> bool:
+    """Return whether OpenSlide can read a file as a tiled TIFF of no scanner's."""
+    return _format(path) == _GENERIC
 
 
 def stated_mpp(path: Path) -> float | None:
     """Return the micrometres per pixel in the slide's properties, or None.
 
+    A slide that states its objective (``AppMag``) and no pixel size has that of the convention that 40x is 0.25.
+
     Raises
     ------
     UnreadableSlideError
         When the slide cannot be opened.
+    UnsupportedSlideError
+        When the stated pixels are not square.
     """
     with _open(path) as slide:
-        sides = [slide.properties.get(name) for name in (openslide.PROPERTY_NAME_MPP_X, openslide.PROPERTY_NAME_MPP_Y)]
-    values = [float(side) for side in sides if side]
-    return sum(values) / len(values) if values and min(values) > 0 else None
+        names = (openslide.PROPERTY_NAME_MPP_Y, openslide.PROPERTY_NAME_MPP_X, openslide.PROPERTY_NAME_OBJECTIVE_POWER)
+        down, across, objective = (_positive(slide.properties.get(name)) for name in names)
+    if down and across:
+        return square((down, across), path)
+    return mpp_of_magnification(objective) if objective else down or across
+
+
+def _format(path: Path) -> str | None:
+    try:
+        name: str | None = openslide.OpenSlide.detect_format(path)
+    except openslide.OpenSlideError:
+        return None
+    return name
+
+
+def _positive(text: str | None) -> float | None:
+    """Return a number that a slide states; None for one that is missing, no number or not above 0."""
+    try:
+        value = float(text or 0)
+    except ValueError:
+        return None
+    return value if 0 < value < float("inf") else None
 
 
 def _open(path: Path) -> openslide.OpenSlide:
@@ -57,6 +87,7 @@ class OpenSlideSlide:
     def __init__(self, path: Path, *, name: str, resolution: Resolution) -> None:
         self._path = path
         self._slide = _open(path)
+        self._levels = [level_of(Size(height, width), self.size) for width, height in self._slide.level_dimensions]
         self._closed = False
         self.name = name
         self.resolution = resolution
@@ -69,15 +100,7 @@ class OpenSlideSlide:
 
     def read(self, box: Box, mpp: float) -> NDArray[np.uint8]:
         """Return the (h, w, 3) uint8 pixels of a box in pixels of ``mpp``, from the next finer level; white outside."""
-        factor = mpp / self.resolution.mpp
-        level = self._slide.get_best_level_for_downsample(factor * (1 + 1e-6))
-        downsample = self._slide.level_downsamples[level]
-        width, height = self._slide.level_dimensions[level]
-        inside = box.intersection(Box.whole(self.size.scaled(1 / factor)))
-        pixels = np.full((box.height, box.width, 3), 255, np.uint8)
-        part = read_resampled(lambda source: self._read_level(source, level), Size(height, width), factor / downsample, inside)
-        pixels[inside.shifted(-box.row, -box.col).slices] = part
-        return pixels
+        return read_pyramid(self._read_level, self._levels, mpp / self.resolution.mpp, box)
 
     def _read_level(self, box: Box, level: int) -> NDArray[np.uint8]:
         downsample = self._slide.level_downsamples[level]

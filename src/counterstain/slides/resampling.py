@@ -51,7 +51,7 @@ def _resample(read: ReadSource, source: Size, factor: float, box: Box) -> NDArra
     halo = math.ceil(_SUPPORT * max(factor, 1)) + 1
     row, col = math.floor(box.row * factor) - halo, math.floor(box.col * factor) - halo
     stop_row, stop_col = math.ceil(box.stop_row * factor) + halo, math.ceil(box.stop_col * factor) + halo
-    crop = _read_extended(read, source, Box(row, col, stop_row - row, stop_col - col))
+    crop = read_extended(read, source, Box(row, col, stop_row - row, stop_col - col))
     # Across, then down, each on its own: Pillow picks the order by the shape, and rounds to whole grey levels in between.
     wide = (box.col * factor - col, 0, box.stop_col * factor - col, crop.shape[0])
     across = Image.fromarray(crop).resize((box.width, crop.shape[0]), _FILTER, box=wide)
@@ -59,7 +59,8 @@ def _resample(read: ReadSource, source: Size, factor: float, box: Box) -> NDArra
     return np.asarray(across.resize((box.width, box.height), _FILTER, box=tall))
 
 
-def _read_extended(read: ReadSource, source: Size, box: Box) -> NDArray[np.uint8]:
+def read_extended(read: ReadSource, source: Size, box: Box) -> NDArray[np.uint8]:
+    """Read a box that meets the source and may reach outside, where the source's edge goes on."""
     inside = box.intersection(Box.whole(source))
     above, left = inside.row - box.row, inside.col - box.col
     below, right = box.stop_row - inside.stop_row, box.stop_col - inside.stop_col

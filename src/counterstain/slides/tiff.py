@@ -16,7 +16,7 @@ from counterstain.errors import UnreadableSlideError, UnsupportedSlideError
 from counterstain.images import to_rgb
 from counterstain.slides.raster import check_pixel_count, decode_raster
 
-_TIFF_ERRORS = (OSError, ValueError, IndexError, KeyError, TypeError, RuntimeError, struct.error, zlib.error, MemoryError)
+TIFF_ERRORS = (OSError, ValueError, IndexError, KeyError, TypeError, RuntimeError, struct.error, zlib.error, MemoryError)
 _YCBCR = tifffile.PHOTOMETRIC.YCBCR
 _PHOTOMETRIC_MEANING = {
     5: "CMYK (separated)",
@@ -45,18 +45,27 @@ def decode_tiff(path: Path) -> NDArray[np.uint8]:
     try:
         with tifffile.TiffFile(path) as tiff:
             series = tiff.series[0]
-            _check_kind(series, path)
-            _check_complete(series.keyframe, path)
-            return _to_rgb(_decode(series, path), series.keyframe)
-    except _TIFF_ERRORS as error:
+            check_kind(series, path)
+            check_pixel_count(series.keyframe.imagelength, series.keyframe.imagewidth, path)
+            check_complete(series.keyframe, path)
+            return page_to_rgb(_decode(series, path), series.keyframe)
+    except TIFF_ERRORS as error:
         raise UnreadableSlideError(f"cannot decode {path}: {error}; the file is damaged or truncated") from error
 
 
-def _check_kind(series: Any, path: Path) -> None:
+def check_kind(series: Any, path: Path) -> None:
+    """Check that a series is one RGB or grey image of defined colours.
+
+    Raises
+    ------
+    UnreadableSlideError
+        When it has no pixels.
+    UnsupportedSlideError
+        When it is a stack, has separate channels or pixels whose colours would be a guess.
+    """
     page = series.keyframe
     if not page.imagelength * page.imagewidth:
         raise UnreadableSlideError(f"{path} holds no pixels; the file is damaged or truncated")
-    check_pixel_count(page.imagelength, page.imagewidth, path)
     axes = "".join(axis for axis, length in zip(series.axes, series.shape, strict=True) if length > 1 or axis in "YXS")
     if axes not in ("YX", "YXS", "SYX"):
         raise UnsupportedSlideError(
@@ -74,8 +83,14 @@ def _check_kind(series: Any, path: Path) -> None:
         )
 
 
-def _check_complete(page: Any, path: Path) -> None:
-    """Compare the extent of the pixel data with the file: tifffile fills what is missing with black."""
+def check_complete(page: Any, path: Path) -> None:
+    """Compare the extent of the pixel data with the file: tifffile fills what is missing with black.
+
+    Raises
+    ------
+    UnreadableSlideError
+        When the file is shorter.
+    """
     stop = max((start + length for start, length in zip(page.dataoffsets, page.databytecounts, strict=False)), default=0)
     if stop == 0 or stop > path.stat().st_size:
         raise UnreadableSlideError(f"{path} is truncated: its pixels end at byte {stop:,}, the file at {path.stat().st_size:,}")
@@ -103,7 +118,8 @@ def _decode_without_codecs(page: Any, path: Path, reason: Exception) -> NDArray[
         ) from (error if error.__cause__ else reason)
 
 
-def _to_rgb(pixels: NDArray[Any], page: Any) -> NDArray[np.uint8]:
+def page_to_rgb(pixels: NDArray[Any], page: Any) -> NDArray[np.uint8]:
+    """Return (h, w) or (h, w, samples) pixels of a page, as they were decoded, as (h, w, 3) uint8 RGB."""
     if page.photometric == tifffile.PHOTOMETRIC.PALETTE and pixels.ndim == 2:
         colours = (page.colormap >> 8).astype(np.uint8)  # right for writers that scale 8 bits by 257 and by 256
         return np.asarray(colours.T[pixels])  # (h, w, 3)

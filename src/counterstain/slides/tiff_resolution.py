@@ -48,7 +48,7 @@ def mpp_of_tiff(path: Path) -> float | None:
         for read in (_ome, _imagej, _resolution_tags):
             sides = _believed(read, tiff)
             if sides:
-                return _square(sides, path)
+                return square(sides, path)
     return None
 
 
@@ -61,7 +61,14 @@ def _believed(read: Any, tiff: tifffile.TiffFile) -> Sides | None:
     return sides if sides and all(low <= side <= high for side in sides) else None
 
 
-def _square(sides: Sides, path: Path) -> float:
+def square(sides: Sides, path: Path) -> float:
+    """Return the side of pixels that are square to within ``MAX_ASPECT``, as the mean of both.
+
+    Raises
+    ------
+    UnsupportedSlideError
+        When they are not.
+    """
     if max(sides) > MAX_ASPECT * min(sides):
         raise UnsupportedSlideError(
             f"{path} states pixels of {sides[0]:.4g} x {sides[1]:.4g} um, expected square ones; "
