@@ -28,7 +28,6 @@ from counterstain.training.options import LoopOptions
 from counterstain.training.recipe import Report, TrainOptions, build_task
 from counterstain.training.synthesis.render import Sample
 from counterstain.training.tasks.base import Task
-from counterstain.training.tasks.compact import segment_with as segment_with
 from counterstain.training.validate import validate
 
 _PICTURED = 4
@@ -175,7 +174,7 @@ def _learn(state: _State, name: str, terms: dict[str, Tensor], rate: float, clip
     optimizer, loss = state.optimizers[name], torch.stack(list(terms.values())).sum()
     if not bool(torch.isfinite(loss)):
         raise TrainingError(
-            f"the loss is {float(loss)} after step {state.step}; lower loop.learning_rate, or use precision 32-true"
+            f"the loss is {loss.item()} after step {state.step}; lower loop.learning_rate, or use precision 32-true"
         )
     for group in optimizer.param_groups:
         group["lr"] = rate
@@ -223,7 +222,9 @@ def _open_run(options: TrainOptions, fabric: Fabric) -> Path:
     if path.exists() and load_options(TrainOptions, None, json.loads(path.read_text())) != options:
         raise TrainingError(f"{folder} holds a run with other options ({path}); choose another name, or remove the folder")
     if fabric.is_global_zero and not path.exists():
-        path.write_text(json.dumps(asdict(options), indent=2))
+        temporary = path.with_suffix(".partial")
+        temporary.write_text(json.dumps(asdict(options), indent=2))
+        temporary.replace(path)
     return folder
 
 

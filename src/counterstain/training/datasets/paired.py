@@ -6,6 +6,7 @@ The batch of a step depends on the seed, the step and the process alone, so a re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -61,17 +62,31 @@ def read_images(found: ImageSet, shrink: float = 1.0) -> Images:
     Returns
     -------
     Name -> (h, w, 3) uint8.
+
+    Raises
+    ------
+    TrainingError
+        A file cannot be decoded.
     """
     images: Images = {}
+    files = {path: _decode(path) for path in {panel.path: None for panel in found.panels}}
     for panel in found.panels:
-        with Image.open(panel.path) as file:
-            width = file.width // panel.count
-            part = file.convert("RGB").crop((panel.index * width, 0, (panel.index + 1) * width, file.height))
+        file = files[panel.path]
+        width = file.width // panel.count
+        part = file.crop((panel.index * width, 0, (panel.index + 1) * width, file.height))
         if shrink != 1.0:
             how = Image.Resampling.NEAREST if panel.name in MASKS else Image.Resampling.BOX
             part = part.resize((round(part.width * shrink), round(part.height * shrink)), how)
         images[panel.name] = np.asarray(part)
     return images
+
+
+def _decode(path: Path) -> Image.Image:
+    try:
+        with Image.open(path) as file:
+            return file.convert("RGB")
+    except OSError as error:
+        raise TrainingError(f"{path} is no readable image: {error}") from error
 
 
 def paired_batches(source: PairedSource, loop: LoopOptions, *, start: int = 0, rank: int = 0) -> Iterator[ImageBatch]:

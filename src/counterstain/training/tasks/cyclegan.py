@@ -1,4 +1,7 @@
-"""Learn to translate between two kinds of images of which no pair shows the same tissue (CycleGAN, Zhu et al., ICCV 2017)."""
+"""Learn to translate between two kinds of images of which no pair shows the same tissue (CycleGAN, Zhu et al., ICCV 2017).
+
+The pool of earlier translations that the paper shows its discriminators is left out, so that a resumed run is the same run.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
