@@ -58,7 +58,7 @@ def links(text):
 
 def sections_of_options(text):
     """Return, for each command of the reference, the options that its section names."""
-    parts = re.split(r"^### `counterstain (\w+)[^\n]*\n", text.split("\n## Python")[0], flags=re.MULTILINE)[1:]
+    parts = re.split(r"^### `counterstain ([\w-]+)[^\n]*\n", text.split("\n## Python")[0], flags=re.MULTILINE)[1:]
     described = zip(parts[::2], parts[1::2], strict=True)
     return {
         name: {word for word in re.findall(r"`(--[a-z0-9-]+)`", body) if word != "--bundle" or name in ("analyze", "demo")}

@@ -14,6 +14,7 @@ COMMANDS = {
     "doctor": "counterstain.cli.doctor:doctor",
     "train": "counterstain.cli.train:train",
     "export": "counterstain.cli.export:export",
+    "import-deepliif": "counterstain.cli.import_deepliif:import_deepliif",
 }
 """Command -> module and object. A command's module imports only click at its top; the rest when it is called."""
 

@@ -3,6 +3,7 @@
 What the channels mean, and where files go, is not known here.
 """
 
+import logging
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -35,6 +36,7 @@ def write_onnx(network: nn.Module, path: Path, *, names: tuple[str, ...], stride
     """
     count = torch.export.Dim("n", min=1, max=4096)
     rows, cols = (torch.export.Dim(side, min=1, max=_MAX_SIDE_PX // stride_px) for side in ("h", "w"))
+    logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)  # it misses torchvision
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # the exporter calls what PyTorch deprecates
         torch.onnx.export(

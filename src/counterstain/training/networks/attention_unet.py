@@ -50,7 +50,8 @@ class AttentionUnetGenerator(nn.Module):
         (n, planes_out, h, w) in [-1, 1].
         """
         check_sides(image, multiple=STRIDE_PX)
-        levels, features = [], image
+        levels: list[Tensor] = []
+        features = image
         for level in range(1, len(_WIDTHS) + 1):
             features = self.get_submodule(f"Conv{level}")(features)
             levels.append(features)
@@ -58,7 +59,8 @@ class AttentionUnetGenerator(nn.Module):
         for level in range(len(_WIDTHS) - 1, 0, -1):
             gated = self.get_submodule(f"Att{level}")(features, levels.pop())
             features = self.get_submodule(f"Up{level}")(torch.cat([gated, features], dim=1))
-        return features
+        translated: Tensor = features
+        return translated
 
 
 class _Down(nn.Module):

@@ -1,0 +1,94 @@
+"""``counterstain import-deepliif``: make a bundle of a model of the published DeepLIIF software."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command("import-deepliif")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("bundle", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--name", default="deepliif", show_default=True, help="Name in the manifest.")
+@click.option("--version", default="1", show_default=True, help="Version in the manifest.")
+@click.option("--licence", default="not stated", show_default=True, help="Licence of the weights, for the manifest.")
+@click.option("--epoch", default="latest", show_default=True, help="Which checkpoints: the text before _net_ in their names.")
+@click.option(
+    "--seg-weights",
+    metavar="W,W,...",
+    help="Weights of the segmentations of the input and of each modality; else those of the published command.",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "fp16", "int8"]),
+    default="fp32",
+    show_default=True,
+    help="fp16 halves the file; int8 is faster, and refused where it segments worse.",
+)
+@click.option(
+    "--validation",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Manifest of annotated images; int8 measures on its validation split.",
+)
+@click.option("--weights", is_flag=True, help="Add weights.safetensors, for other programs and to go on training.")
+def import_deepliif(
+    folder: Path,
+    bundle: Path,
+    name: str,
+    version: str,
+    licence: str,
+    epoch: str,
+    seg_weights: str | None,
+    precision: str,
+    validation: Path | None,
+    weights: bool,
+) -> None:
+    """Make a bundle of a published model.
+
+    Reads train_opt.txt and the checkpoints in FOLDER, executes nothing in them, and writes the folder BUNDLE after proving that
+    ONNX Runtime gives the numbers of PyTorch. Needs the [train] extra.
+    """
+    from counterstain.cli.extras import require_training
+
+    require_training()
+    from typing import cast
+
+    from counterstain.training.deepliif_import import model_card, read_deepliif
+    from counterstain.training.export import Precision, deepliif_manifest, export_network
+    from counterstain.training.options import PairedOptions
+    from counterstain.training.validate import manifest_set
+    from counterstain.training.weights import FILE, weights_file
+
+    model = read_deepliif(folder, epoch=epoch, weights=parse_weights(seg_weights))
+    manifest = deepliif_manifest(model.network, model.panel, name=name, version=version, licence=licence)
+    files = {"MODEL_CARD.md": model_card(model).encode()}
+    if weights:
+        files[FILE] = weights_file(model.network, model.options)
+    difference = export_network(
+        model.network,
+        manifest,
+        bundle,
+        files=files,
+        precision=cast(Precision, precision),
+        samples=manifest_set(PairedOptions(manifest=str(validation))) if validation else (),
+    )
+    shown = ", ".join(f"{source} {weight:g}" for source, weight in model.network.weights.items()) or "none"
+    click.echo(f"Segmentations and their weights: {shown}")
+    click.echo(f"Wrote {bundle}; ONNX Runtime differs from PyTorch by at most {difference:.1e}")
+
+
+def parse_weights(text: str | None) -> tuple[float, ...] | None:
+    """Return the numbers of a text like ``0.5,0,0,0,0.5``.
+
+    Raises
+    ------
+    UsageError
+        A part is no number.
+    """
+    from counterstain.errors import UsageError
+
+    if text is None:
+        return None
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise UsageError(f"--seg-weights takes numbers parted by commas, got {text!r}") from error
