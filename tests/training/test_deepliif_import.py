@@ -1,5 +1,6 @@
 """Folders of the published software: which are read, what comes out, and that nothing in them runs."""
 
+import json
 import warnings
 import zipfile
 from dataclasses import replace
@@ -7,7 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
+from PIL import Image
 
+from counterstain.cli.main import main
 from counterstain.errors import TrainingError
 from counterstain.inference.bundle import load_bundle
 from counterstain.inference.onnx import OnnxBackend
@@ -320,3 +324,37 @@ def test_a_bundle_gives_the_numbers_of_the_model_and_its_weights_back(folder, tm
             np.testing.assert_allclose(outputs[name], (value + 1) / 2, atol=1e-4)
     assert_same(model.network, read_network(bundle))
     assert "| marker | 0.5 |" in bundle.weights["MODEL_CARD.md"].decode()
+
+
+def test_the_command_makes_a_bundle_that_analyze_runs(folder, tmp_path):
+    arguments = ["import-deepliif", str(folder), str(tmp_path / "bundle"), "--seg-weights", "0.5,0,0.5", "--licence", "CC0-1.0"]
+    done = CliRunner().invoke(main, arguments)
+    assert done.exit_code == 0, done.output
+    assert "input 0.5, marker 0.5" in done.output
+    manifest = load_bundle(tmp_path / "bundle").manifest
+    assert (manifest.licence, manifest.margin_px, manifest.stride_px) == ("CC0-1.0", 32, 32)
+    noise = np.random.default_rng(0).integers(0, 255, (70, 90, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "noise.png")
+    out = tmp_path / "out"
+    analyze = ["analyze", str(tmp_path / "noise.png"), "--bundle", str(tmp_path / "bundle"), "--out", str(out), "--mpp", "0.25"]
+    done = CliRunner().invoke(main, analyze)
+    assert done.exit_code == 0, done.output
+    with Image.open(out / "noise" / "marker.png") as picture:
+        assert picture.size == (90, 70)
+    record = json.loads((out / "noise" / "analysis.json").read_text())
+    assert "deepliif" in json.dumps(record)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--seg-weights", "1,two"], 2, "takes numbers parted by commas, got '1,two'"),
+        (["--seg-weights", "1"], 1, "expected 3 segmentation weights"),
+        (["--epoch", "7"], 1, "expected 7_net_G1.pth or G1.pt"),
+    ],
+)
+def test_the_command_says_what_is_wrong(folder, tmp_path, arguments, code, message):
+    done = CliRunner().invoke(main, ["import-deepliif", str(folder), str(tmp_path / "bundle"), *arguments])
+    assert done.exit_code == code
+    assert message in done.output
+    assert not (tmp_path / "bundle").exists()
