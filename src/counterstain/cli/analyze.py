@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from counterstain.cli.settings import POSITIVE, cell_options, model_options, report_options
+from counterstain.cli.settings import POSITIVE, cell_options, model_options, region_options, report_options
 
 FORMAT_HELP = (
     "Write only this; repeat for more: modalities, segmentation, overlay, ome-tiff, csv, geojson, parquet, "
@@ -22,6 +22,7 @@ FORMAT_HELP = (
 @click.option("--overwrite", is_flag=True, help="Replace the results of an earlier run.")
 @model_options
 @cell_options
+@region_options
 @report_options
 def analyze(paths: tuple[str, ...], out: Path, **settings: Any) -> None:
     """Infer, segment, count and score every image of PATHS.

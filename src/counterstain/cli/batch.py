@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from counterstain.analysis import Analysis
 from counterstain.cli.console import Bars
 from counterstain.cli.inputs import Input
 from counterstain.errors import CounterstainError
@@ -15,6 +16,10 @@ from counterstain.outputs.names import formats_for, needs_modalities
 from counterstain.outputs.record import read_record
 from counterstain.outputs.summary import Failure
 from counterstain.pipeline import AnalyzeOptions, analyze
+from counterstain.scoring.base import Score
+from counterstain.scoring.names import scorer
+from counterstain.scoring.region_files import read_regions
+from counterstain.scoring.regions import score_regions
 from counterstain.slides.base import Slide, size_at
 from counterstain.slides.opening import open_slide
 
@@ -32,6 +37,8 @@ class Job:
     mpp: float | None = None
     """Micrometres per pixel of the images; None takes what each file says."""
     overwrite: bool = False
+    regions: Path | None = None
+    """File of the parts of every slide that are scored on their own."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -77,13 +84,26 @@ def analyse_slide(slide: Slide, job: Job, folder: Path, *, source: str, bars: Ba
     options = replace(job.options, modalities=needs_modalities(formats), restart=job.overwrite)
     work = folder.with_name(f".{folder.name}.work")
     analysis = analyze(slide, job.backend, options, work=work, on_progress=bars.tiles)
-    analysis = replace(analysis, source=source, warnings=(*analysis.warnings, *_left_out(job.formats, formats)))
+    analysis = replace(
+        analysis,
+        source=source,
+        scores=_scores(analysis, job),
+        warnings=(*analysis.warnings, *_left_out(job.formats, formats)),
+    )
     write_folder(analysis, folder, formats)
     shutil.rmtree(work, ignore_errors=True)  # the maps of a large slide, which went on disk
     content = read_record(folder)
     if content is None:
         raise OSError(f"{folder} was changed by another program while it was written")
     return content
+
+
+def _scores(analysis: Analysis, job: Job) -> tuple[Score, ...]:
+    """Return the scores and densities of the slide and of its regions."""
+    mpp = analysis.slide.resolution.mpp
+    regions = read_regions(job.regions, mpp) if job.regions else ()
+    scorers = [scorer(name) for name in job.options.scores]
+    return score_regions(analysis.cells, regions, scorers, mpp=mpp, tissue_mm2=analysis.tissue_mm2)
 
 
 def _left_out(asked: tuple[str, ...], written: tuple[str, ...]) -> tuple[str, ...]:

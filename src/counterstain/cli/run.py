@@ -19,6 +19,7 @@ from counterstain.outputs.names import check_formats, default_formats, skipped_f
 from counterstain.outputs.summary import Failure, write_summary
 from counterstain.outputs.version import FORMAT_VERSION
 from counterstain.pipeline import AnalyzeOptions
+from counterstain.scoring.region_files import read_regions
 
 CELL_OPTIONS = ("decoder", "threshold", "marker_threshold", "min_area_um2", "max_area_um2")
 
@@ -44,6 +45,8 @@ def make_job(out: Path, settings: Mapping[str, Any]) -> Job:
     """Turn the options of a command into a ``Job``, with the model loaded and the output folder made."""
     formats = settings["formats"] or default_formats()
     check_formats(formats)
+    if settings.get("regions"):
+        read_regions(settings["regions"], mpp=1.0)  # a file that is wrong for every slide is refused before any work
     given = {name: settings[name] for name in CELL_OPTIONS if settings.get(name) is not None}
     options = AnalyzeOptions(cells=CellOptions(**given))
     backend = load_backend(settings["bundle"], threads=settings["threads"])
@@ -52,7 +55,7 @@ def make_job(out: Path, settings: Mapping[str, Any]) -> Job:
     mpp, magnification = settings.get("mpp"), settings.get("magnification")
     if magnification is not None:
         mpp = mpp_of_magnification(magnification)
-    overwrite = settings.get("overwrite", False)
+    overwrite, regions = settings.get("overwrite", False), settings.get("regions")
     return Job(
         backend=backend,
         options=options,
@@ -61,6 +64,7 @@ def make_job(out: Path, settings: Mapping[str, Any]) -> Job:
         formats_named=bool(settings["formats"]),
         mpp=mpp,
         overwrite=overwrite,
+        regions=regions,
     )
 
 

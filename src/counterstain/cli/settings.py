@@ -1,6 +1,7 @@
 """Options that several commands share, and how their values become what the pipeline takes."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -16,6 +17,15 @@ def model_options(command: Command) -> Command:
     bundle = click.option("--bundle", default="default", show_default=True, help="Model: a name (see models) or a path.")
     threads = click.option("--threads", type=click.IntRange(min=1), help="CPU threads; default: all that may be used.")
     return bundle(threads(command))
+
+
+def region_options(command: Command) -> Command:
+    """Add the option that names parts of a slide."""
+    return click.option(
+        "--regions",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="Score these too: polygons from QuPath (.geojson), or a CSV of boxes.",
+    )(command)
 
 
 def report_options(command: Command) -> Command:

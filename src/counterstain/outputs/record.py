@@ -36,7 +36,7 @@ def record(analysis: Analysis, files: tuple[str, ...] = ()) -> dict[str, Any]:
             "slide": _slide(analysis),
             "bundle": _bundle(analysis),
             "counts": counts(analysis),
-            "scores": [_score(score) for score in analysis.scores],
+            "scores": [score_record(score) for score in analysis.scores],
             "thresholds": analysis.cells.thresholds,
             "warnings": list(analysis.warnings),
             "timings_s": {stage: round(seconds, 4) for stage, seconds in analysis.timings_s.items()},
@@ -106,7 +106,8 @@ def _bundle(analysis: Analysis) -> dict[str, Any]:
     }
 
 
-def _score(score: Score) -> dict[str, Any]:
+def score_record(score: Score) -> dict[str, Any]:
+    """Return one of the ``scores``; NaN is still in it."""
     return {
         "name": score.name,
         "value": score.value,
@@ -116,6 +117,7 @@ def _score(score: Score) -> dict[str, Any]:
         "counts": dict(score.counts),
         "region": score.region,
         "warnings": list(score.warnings),
+        **({} if score.area_mm2 is None else {"area_mm2": score.area_mm2}),
     }
 
 

@@ -20,6 +20,8 @@ class Score:
     counts: dict[str, int]
     region: str = "all"
     warnings: tuple[str, ...] = field(default=())
+    area_mm2: float | None = None
+    """What a density is per, in square millimetres; None for scores that no area is part of."""
 
 
 class Scorer(Protocol):

@@ -1,0 +1,102 @@
+"""Parts of a slide with names, and the scores of the nuclei in each.
+
+A nucleus belongs to the regions that hold its centroid. Regions may overlap; two that share an edge never share a nucleus.
+Knows no file: ``region_files`` reads regions.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from counterstain.cells.table import Cells
+from counterstain.scoring.base import Score, Scorer
+from counterstain.scoring.density import densities
+
+Ring = NDArray[np.float64]
+"""Open ring of (k, 2) float64 (row, col) corners in slide pixels; pixel r, c covers [r, r + 1) x [c, c + 1)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Region:
+    """A named part of a slide."""
+
+    name: str
+    polygons: tuple[tuple[Ring, ...], ...]
+    """Per polygon its outer ring and then the rings of its holes."""
+
+    def area_px(self) -> float:
+        """Return the area in square pixels of the slide; polygons that overlap count twice."""
+        return sum(_area(rings[0]) - sum(map(_area, rings[1:])) for rings in self.polygons)
+
+
+def score_regions(
+    cells: Cells, regions: Iterable[Region], scorers: Sequence[Scorer], *, mpp: float, tissue_mm2: float | None = None
+) -> tuple[Score, ...]:
+    """Score all nuclei, then those of each region.
+
+    Parameters
+    ----------
+    cells : may lack outlines; they are not used.
+    scorers : applied to the nuclei of each region.
+    mpp : micrometres per pixel of the slide.
+    tissue_mm2 : area of the tissue in square millimetres; None leaves out the densities of the whole slide.
+
+    Returns
+    -------
+    Scores of the region ``all`` and then of each region in order: those of the scorers, then the two densities, for which the
+    area of a region counts whole, with or without tissue.
+    """
+    scores = [scorer(cells) for scorer in scorers]
+    scores += densities(cells, tissue_mm2) if tissue_mm2 else []
+    for region in regions:
+        part = rows_of(cells, inside(region, cells))
+        found = [*(scorer(part) for scorer in scorers), *densities(part, region.area_px() * mpp**2 / 1e6)]
+        scores += [replace(score, region=region.name) for score in found]
+    return tuple(scores)
+
+
+def inside(region: Region, cells: Cells) -> NDArray[np.bool_]:
+    """Return (n,) bool: which nuclei have their centroid in the region."""
+    points = np.column_stack([cells["row_px"], cells["col_px"]]) + 0.5  # the first pixel's centre lies at 0.5, 0.5 of rings
+    found = np.zeros(len(points), np.bool_)
+    for rings in region.polygons:
+        found |= contains(rings, points)
+    return found
+
+
+def contains(rings: Sequence[Ring], points: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return (n,) bool: which points a ray to the right leaves through an odd number of edges.
+
+    A point on an edge belongs to the polygon on one side of it only (an edge holds its upper end, and a point on it lies to
+    its right), so polygons that share an edge divide the points. Each edge is tried on the points of its rows alone.
+
+    Parameters
+    ----------
+    rings : (k, 2) float64 (row, col) open rings, holes among them.
+    points : (n, 2) float64 (row, col).
+    """
+    order = np.argsort(points[:, 0], kind="stable")
+    rows, cols = points[order].T
+    odd = np.zeros(len(points), np.bool_)
+    for ring in rings:
+        for start, stop in zip(ring, np.roll(ring, -1, axis=0), strict=True):
+            (top, left), (low, right) = sorted((tuple(start), tuple(stop)))
+            band = slice(*np.searchsorted(rows, [top, low]))
+            if top < low:
+                odd[band] ^= cols[band] < left + (rows[band] - top) * ((right - left) / (low - top))
+    found = np.empty_like(odd)
+    found[order] = odd
+    return found
+
+
+def rows_of(cells: Cells, chosen: NDArray[np.bool_]) -> Cells:
+    """Return the table of the chosen rows."""
+    columns = {name: column[chosen] for name, column in cells.columns.items()}
+    return replace(cells, columns=columns, outlines=[cells.outlines[row] for row in np.flatnonzero(chosen)])
+
+
+def _area(ring: Ring) -> float:
+    rows, cols = (ring - ring[0]).T
+    return abs(float(rows @ np.roll(cols, -1) - cols @ np.roll(rows, -1))) / 2

@@ -1,0 +1,141 @@
+import json
+
+import numpy as np
+import pytest
+import shapely
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import chi2
+from skimage.measure import points_in_poly
+
+from counterstain.cells.table import COLUMNS, Cells
+from counterstain.errors import UsageError
+from counterstain.scoring.density import densities, poisson
+from counterstain.scoring.fraction import percent_positive
+from counterstain.scoring.region_files import read_regions
+from counterstain.scoring.regions import Region, contains, inside, score_regions
+
+SQUARE = [[0, 0], [10, 0], [10, 10], [0, 10], [0, 0]]
+HOLE = [[4, 4], [6, 4], [6, 6], [4, 6], [4, 4]]
+
+
+def cells_at(points, positive=()):
+    columns = {name: np.zeros(len(points), kind) for name, kind in COLUMNS.items()}
+    columns["row_px"], columns["col_px"] = np.array(points, float).reshape(-1, 2).T
+    columns["is_positive"][list(positive)] = True
+    return Cells(columns=columns, outlines=[np.zeros((0, 2))] * len(points))
+
+
+def feature(geometry, name=None):
+    return {"type": "Feature", "geometry": geometry, "properties": {"name": name} if name else {}}
+
+
+def written(folder, content):
+    path = folder / "regions"
+    path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+    return path
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(3, 30))
+def test_membership_is_that_of_scikit_image(seed, corners):
+    generator = np.random.default_rng(seed)
+    ring, points = generator.uniform(0, 100, (corners, 2)), generator.uniform(-5, 105, (300, 2))
+    np.testing.assert_array_equal(contains([ring], points), points_in_poly(points, ring))
+
+
+@given(st.integers(1, 8), st.integers(1, 8))
+def test_boxes_that_share_edges_divide_the_points_on_them(row, col):
+    points = np.array([(r / 2, c / 2) for r in range(18) for c in range(18)])
+    boxes = [(0, 0, row, col), (0, col, row, 9), (row, 0, 9, col), (row, col, 9, 9)]
+    owners = sum(
+        contains([np.array([[t, left], [t, right], [low, right], [low, left]], float)], points).astype(int)
+        for t, left, low, right in boxes
+    )
+    assert (owners == 1).all()
+
+
+def test_a_hole_is_not_part_of_the_region_and_x_comes_first(tmp_path):
+    (region,) = read_regions(written(tmp_path, feature({"type": "Polygon", "coordinates": [SQUARE, HOLE]})), 0.25)
+    assert region.area_px() == shapely.Polygon(SQUARE, [HOLE]).area == 96
+    assert inside(region, cells_at([(1, 1), (4.5, 4.5), (9.4, 0), (9.6, 0)])).tolist() == [True, False, True, False]
+
+
+def test_a_multipolygon_is_one_region(tmp_path):
+    far = [[x + 20, y] for x, y in SQUARE]
+    (region,) = read_regions(written(tmp_path, feature({"type": "MultiPolygon", "coordinates": [[SQUARE], [far]]}, "two")), 1)
+    assert (region.name, region.area_px()) == ("two", 200)
+    assert inside(region, cells_at([(5, 5), (5, 15), (5, 25)])).tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize("kind", ["collection", "list"])
+def test_features_come_as_a_collection_or_a_list_and_names_are_made_different(tmp_path, kind):
+    polygon = {"type": "Polygon", "coordinates": [SQUARE]}
+    features = [feature(polygon, "tumour"), feature(polygon), feature(polygon, "tumour"), feature(polygon, "all")]
+    content = {"type": "FeatureCollection", "features": features} if kind == "collection" else features
+    names = [region.name for region in read_regions(written(tmp_path, content), 1)]
+    assert names == ["tumour", "region 2", "tumour (2)", "all (2)"]
+
+
+def test_a_tissue_microarray_is_a_csv_of_boxes_in_micrometres_or_pixels(tmp_path):
+    um = written(tmp_path, "name,row_um,col_um,height_um,width_um\nA1,0,0,5,5\nA2,0,5,5,5\n")
+    in_um = read_regions(um, 0.5)
+    px = written(tmp_path, "name,row_px,col_px,height_px,width_px\nA1,0,0,10,10\nA2,0,10,10,10\n")
+    for one, other in zip(in_um, read_regions(px, 0.5), strict=True):
+        assert one.name == other.name
+        np.testing.assert_array_equal(one.polygons[0][0], other.polygons[0][0])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "columns"),
+        ("a,b\n1,2\n", "row, col, height and width"),
+        ("row_px,col_px,height_px,width_px\n1,2,x,4\n", "line 2"),
+        ("row_px,col_px,height_px,width_px\n1,2,-3,4\n", "above 0"),
+        ("{", "not JSON"),
+        ([], "no region"),
+        ([3], "feature 1 is no GeoJSON"),
+        (feature({"type": "Point", "coordinates": [1, 2]}), "is a Point"),
+        (feature({"type": "Polygon", "coordinates": [[[0, 0], [1, 1], [0, 0]]]}), "four or more"),
+        (feature({"type": "Polygon", "coordinates": 5}), "not those of a Polygon"),
+        (feature({"type": "Polygon", "coordinates": [[[0, 0], [1, 1], [2, 2], [0, 0]]]}, "line"), "line has no area"),
+    ],
+)
+def test_a_wrong_file_is_refused_with_what_is_wrong(tmp_path, content, message):
+    with pytest.raises(UsageError, match=message):
+        read_regions(written(tmp_path, content), 0.25)
+
+
+def test_a_missing_or_binary_file_is_refused(tmp_path):
+    (tmp_path / "x").write_bytes(b"\xff\xfe\xff")
+    for name in ("x", "none"):
+        with pytest.raises(UsageError, match="cannot read the regions"):
+            read_regions(tmp_path / name, 0.25)
+
+
+def test_each_region_is_scored_on_its_own_nuclei_and_area():
+    cells = cells_at([(2, 2), (3, 3), (2, 15)], positive=[0])
+    ring = np.array([[0, 0], [0, 10], [10, 10], [10, 0]], float)
+    scores = score_regions(cells, [Region(name="left", polygons=((ring,),))], [percent_positive], mpp=100.0, tissue_mm2=3.0)
+    found = {(score.region, score.name): score.value for score in scores}
+    assert found == pytest.approx(
+        {
+            ("all", "percent_positive"): 100 / 3,
+            ("all", "density"): 1.0,
+            ("all", "positive_density"): 1 / 3,
+            ("left", "percent_positive"): 50.0,
+            ("left", "density"): 2.0,
+            ("left", "positive_density"): 1.0,
+        }
+    )
+
+
+def test_a_density_without_an_area_is_nan_and_says_so():
+    assert [np.isnan(score.value) and bool(score.warnings) for score in densities(cells_at([(1, 1)]), 0.0)] == [True, True]
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 4000])
+def test_the_interval_of_a_count_is_that_of_garwood(count):
+    expected = (chi2.ppf(0.025, 2 * count) / 2 if count else 0.0, chi2.ppf(0.975, 2 * count + 2) / 2)
+    assert poisson(count) == pytest.approx(expected)
