@@ -66,6 +66,7 @@ def dice(true: NDArray[np.int64], found: NDArray[np.int64]) -> float:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_small_model_learns_the_two_real_sets_by_heart(data_dir: Path, tmp_path: Path) -> None:
     torch.set_num_threads(1)
     lines = [

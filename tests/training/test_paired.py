@@ -64,6 +64,13 @@ def test_folders_per_modality_are_matched_by_file_name(tmp_path: Path, name: str
     assert (int(images["image"].max()), int(images["dapi"].max())) == (20, 21)
 
 
+def test_a_pattern_may_be_absolute_and_a_name_may_hold_brackets(tmp_path: Path) -> None:
+    save(tmp_path / "images" / "tile[1].png", 4, 24)
+    for pattern in (f"{tmp_path}/images/*.png", "images/tile[1].png", "images/../images/*.png"):
+        path = manifest(tmp_path / "images" / "..", f"patient,split,strip\n1,train,{pattern}\n", "sets.csv")
+        assert [one.name for one in read_manifest(path, "train", ())] == ["tile[1]"], pattern
+
+
 def test_the_same_patient_in_two_splits_is_refused(tmp_path: Path) -> None:
     for name in ("a", "b"):
         save(tmp_path / f"{name}.png", 4, 24)

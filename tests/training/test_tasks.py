@@ -8,23 +8,28 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conformance.task import TaskConformance
 from numpy.typing import NDArray
 from PIL import Image
 
 from counterstain.errors import TrainingError, UsageError
 from counterstain.geometry import Box
+from counterstain.inference.bundle import Manifest
 from counterstain.inference.classical import ClassicalBackend
 from counterstain.panel import DEFAULT_PANEL, SEGMENTATION, Channel, Panel
 from counterstain.pipeline import analyze
 from counterstain.slides.array import ArraySlide
 from counterstain.training.checkpoint import load_checkpoint
+from counterstain.training.export import export_run
 from counterstain.training.loop import train
 from counterstain.training.losses.objective import ObjectiveOptions
 from counterstain.training.networks.deepliif import DeepLIIFOptions
 from counterstain.training.networks.layers import GeneratorOptions
 from counterstain.training.options import LoopOptions, PairedOptions
 from counterstain.training.recipe import TrainOptions, build_task
+from counterstain.training.tasks import distillation
 from counterstain.training.tasks.adversarial import DISCRIMINATORS, DiscriminatorOptions, frozen
+from counterstain.training.tasks.base import Task
 from counterstain.training.tasks.cyclegan import CycleGANTaskOptions
 from counterstain.training.tasks.deepliif import DeepLIIFTaskOptions, deepliif_network, deepliif_panel
 from counterstain.training.tasks.distillation import DistillationTaskOptions, student_panel, taught
@@ -135,19 +140,28 @@ def test_a_manifest_without_a_training_split_is_refused(manifest: Path, task: st
         train(recipe(manifest, task), silent)
 
 
-def test_discriminators_learn_first_and_then_the_generators_they_judge(manifest: Path) -> None:
-    task = build_task(recipe(manifest, "deepliif"), silent)
-    batch = next(task.batches(0, 0))
-    networks, learned = task.networks, []
-    for name, terms in task.steps(networks, batch):
-        for network in networks.values():
-            network.zero_grad()
-        torch.stack(list(terms.values())).sum().backward()
-        with_gradient = {
-            other for other, network in networks.items() if any(weight.grad is not None for weight in network.parameters())
-        }
-        learned.append((name, with_gradient))
-    assert learned == [(DISCRIMINATORS, {DISCRIMINATORS}), ("model", {"model"})]
+class TestCompact(TaskConformance):
+    @pytest.fixture
+    def task(self, manifest: Path) -> Task:
+        return build_task(recipe(manifest, "compact"), silent)
+
+
+class TestDeepLIIF(TaskConformance):
+    @pytest.fixture
+    def task(self, manifest: Path) -> Task:
+        return build_task(recipe(manifest, "deepliif"), silent)
+
+
+class TestDistillation(TaskConformance):
+    @pytest.fixture
+    def task(self, manifest: Path) -> Task:
+        return build_task(recipe(manifest, "distillation"), silent)
+
+
+class TestCycleGAN(TaskConformance):
+    @pytest.fixture
+    def task(self, manifest: Path) -> Task:
+        return build_task(recipe(manifest, "cyclegan"), silent)
 
 
 def test_the_generators_see_the_discriminators_as_they_have_become(manifest: Path) -> None:
@@ -245,3 +259,56 @@ def test_a_student_has_the_channels_of_its_teacher() -> None:
     ]
     with pytest.raises(UsageError, match="infers no segmentation"):
         student_panel(Panel(channels=DEFAULT_PANEL.modalities))
+
+
+class RgbTeacher:
+    """Answers like an imported DeepLIIF: RGB images, and no distance."""
+
+    manifest = Manifest(
+        name="rgb",
+        version="1",
+        panel=Panel(channels=(Channel(name="dapi", planes=3), SEGMENTATION)),
+        mpp=0.25,
+        tile_px=64,
+        margin_px=8,
+        expected_nuclear_area_um2=(15.0, 90.0),
+        licence="Apache-2.0",
+    )
+    fingerprint = "rgb"
+
+    def run(self, batch: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        nuclear = (batch[:, :1] < 0.5).astype(np.float32)
+        none = np.zeros_like(nuclear)
+        dapi = np.concatenate([none, nuclear, 0.5 * nuclear], axis=1)
+        return {"dapi": dapi, "segmentation": np.concatenate([none, none, nuclear], axis=1)}
+
+
+def test_answers_in_colour_become_grey_and_a_distance_is_measured() -> None:
+    image = np.full((40, 40, 3), 230, np.uint8)
+    image[12:28, 12:28] = 60
+    teacher = RgbTeacher()
+    answers = taught(image, teacher, student_panel(teacher.manifest.panel))
+    assert answers["dapi"].shape == (40, 40, 1)
+    assert (answers["dapi"][12:28, 12:28] == 255).all()
+    assert answers["dapi"].sum() == 255 * 16 * 16
+    distance = answers["distance"][..., 0]
+    assert distance[20, 20] > 200
+    assert distance[5, 5] == 0
+    assert distance[20, 20] > distance[20, 14] > 0
+
+
+@pytest.mark.slow
+def test_a_trained_deepliif_becomes_a_bundle_that_teaches(manifest: Path, tmp_path: Path) -> None:
+    folder = train(recipe(manifest, "deepliif", steps=1), silent)
+    export_run(folder / "best.pt", tmp_path / "teacher", name="teacher", version="1", files={})
+    options = recipe(manifest, "distillation", distillation=DistillationTaskOptions(teacher=str(tmp_path / "teacher")))
+    terms = logged(train(options, silent))
+    assert {"train: soft classes", "train: dapi", "train: lap2", "train: distance"} <= set(terms)
+
+
+def test_a_teacher_at_another_resolution_is_refused(manifest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    coarse = RgbTeacher()
+    coarse.manifest = coarse.manifest.model_copy(update={"mpp": 0.5})
+    monkeypatch.setattr(distillation, "load_backend", lambda name: coarse)
+    with pytest.raises(UsageError, match=r"the teacher works at 0\.5 um/px, the student at 0\.25"):
+        build_task(recipe(manifest, "distillation"), silent)

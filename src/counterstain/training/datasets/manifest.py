@@ -143,7 +143,10 @@ def _expand(entry: SetEntry, panels: tuple[str, ...], root: Path) -> Iterator[Im
 
 
 def _found(root: Path, pattern: str, patient: str) -> list[Path]:
-    paths = sorted(root.glob(pattern)) if not Path(pattern).is_absolute() else [Path(pattern)]
+    path = Path(pattern)
+    base = Path(path.anchor) if path.is_absolute() else root
+    exact = (root / path).is_file()  # a name may hold brackets, which a pattern would read otherwise
+    paths = [root / path] if exact else sorted(base.glob(str(path.relative_to(path.anchor))))
     if not paths:
         raise TrainingError(f"patient {patient!r}: no file {pattern} in {root}")
     return paths
