@@ -86,14 +86,14 @@ def measure(name: str, threads: int, repeats: int) -> dict[str, Any]:
     large = np.tile(pixels, (LARGE_PX // TILE_PX, LARGE_PX // TILE_PX, 1))
     batch = np.full((1, 3, TILE_PX, TILE_PX), 0.5, np.float32)
     image = [_stages(pixels, backend) for _ in range(repeats + 1)][1:]  # the first run warms up
-    image_mb = _peak_mb()
+    image_mb = peak_mb()
     field = [_stages(large, backend) for _ in range(max(1, repeats // 2))]
     bundle = _bundle(name)
     return {
         "image": {stage: median(run[stage] for run in image) for stage in STAGES},
         "large": {stage: median(run[stage] for run in field) for stage in STAGES},
         "image_mb": image_mb,
-        "large_mb": _peak_mb(),
+        "large_mb": peak_mb(),
         "forward_s": _seconds(lambda: backend.run(batch), repeats),
         "gigaflops": None if bundle is None else gigaflops(bundle, TILE_PX),
         "matmul_gigaflops_per_s": _matmul_rate(repeats),
@@ -115,7 +115,7 @@ def _bundle(name: str) -> Bundle | None:
     return load_bundle(name) if Path(name).exists() else None
 
 
-def _peak_mb() -> float:
+def peak_mb() -> float:
     """Return the highest resident set so far."""
     if sys.platform == "win32":
         return float(psutil.Process().memory_info().peak_wset) / 1e6

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from counterstain.cells import segment as segment_module
 from counterstain.cells.decoder import Nuclei, numbered_by_first_pixel
 from counterstain.cells.deepliif import PublishedRule
-from counterstain.cells.seams import HALO_DOUBLINGS, Piece, blocks, cut_block, joined, touching_border
+from counterstain.cells.seams import Piece, blocks, cut_block, joined, touching_border
 from counterstain.cells.segment import CellOptions, segment
 from counterstain.cells.table import COLUMNS, FLAG_TOUCHES_BORDER
 from counterstain.cells.watershed import Watershed
@@ -123,22 +123,24 @@ def test_a_nucleus_on_a_corner_of_four_blocks_is_counted_once_and_whole():
     np.testing.assert_array_equal(painted(pieces, Size(200, 200))[0] > 0, draw_disks(200, [(100, 100)], 10) > 0)
 
 
-def test_the_halo_grows_until_it_shows_a_large_nucleus_whole():
-    decode, size = one_disk(40), Size(200, 200)
-    pieces = [cut_block(decode, block, size, 16) for block in blocks(size, 50)]
-    assert sum(len(piece.nuclei.p_positive) for piece in pieces) == 1
-    np.testing.assert_array_equal(painted(pieces, size)[0] > 0, draw_disks(200, [(100, 100)], 40) > 0)
-
-
-def test_the_halo_stops_growing():
-    seen = []
+def test_the_halo_grows_where_it_cuts_a_large_nucleus():
+    seen, disk, size = [], one_disk(40), Size(200, 200)
 
     def decode(box):
         seen.append(box)
-        return Nuclei(labels=np.ones((box.height, box.width), np.int32), p_positive=np.ones(1, np.float32))
+        return disk(box)
 
-    cut_block(decode, Box(0, 0, 10, 10), Size(10_000, 10_000), 5)
-    assert [box.height for box in seen] == [10 + 5 * 2**doubling for doubling in range(HALO_DOUBLINGS + 1)]
+    pieces = [cut_block(decode, block, size, 20) for block in blocks(size, 50)]
+    assert sum(len(piece.nuclei.p_positive) for piece in pieces) == 1
+    np.testing.assert_array_equal(painted(pieces, size)[0] > 0, draw_disks(200, [(100, 100)], 40) > 0)
+    assert len(seen) > len(pieces)
+    assert [box for box in seen if box.size.area > 90 * 90] == [Box(30, 20, 150, 150)], "top and right stay at 20 px"
+
+
+@pytest.mark.parametrize("halo_px", [2, 5, 8])
+def test_what_the_grown_halo_still_cuts_is_no_nucleus_and_is_left_out(halo_px):
+    pieces = [cut_block(one_disk(90), block, Size(200, 200), halo_px) for block in blocks(Size(200, 200), 50)]
+    assert sum(len(piece.nuclei.p_positive) for piece in pieces) == 0
 
 
 def test_only_the_border_of_the_slide_is_a_border():

@@ -22,8 +22,9 @@ BLOCK_PX = 2048
 HALO_UM = 64.0
 """How far a decoder sees beyond its block at first: eight nuclei."""
 
-HALO_DOUBLINGS = 2
-"""How often the halo is doubled for a nucleus that it cuts; what is still cut (it is no nucleus) stays so."""
+GROWN_HALO = 4
+"""By how much the halo is widened on the sides where it cuts a nucleus. What is cut even then is no nucleus and is left out: it
+reaches a quarter of a millimetre beyond its block."""
 
 DecodeBox = Callable[[Box], Nuclei]
 """Decodes the maps within a box; labels are (h, w) of the box."""
@@ -51,23 +52,23 @@ def cut_block(decode: DecodeBox, block: Box, size: Size, halo_px: int) -> Piece:
     decode : a decoder over the maps of the slide.
     block : inside the slide.
     size : of the maps of the whole slide.
-    halo_px : what is added on each side; doubled, up to ``HALO_DOUBLINGS`` times, while it cuts a nucleus of the block.
+    halo_px : what is added on each side; ``GROWN_HALO`` times that on sides where a nucleus of the block is cut.
     """
-    whole = Box.whole(size)
-    for doubling in range(HALO_DOUBLINGS + 1):
-        box = block.grown(halo_px * 2**doubling).intersection(whole)
+    whole, margins = Box.whole(size), np.full(4, halo_px)
+    while True:
+        box = _extended(block, margins).intersection(whole)
         nuclei = _owned(decode(box), box, block)
-        cut = ~_open_sides(box, whole)
-        if not _at_sides(nuclei.labels, cut).any():
-            break
-    return Piece(box=box, nuclei=nuclei)
+        cut = _cut_sides(nuclei.labels, box, whole)
+        widened = np.where(cut, halo_px * GROWN_HALO, margins)
+        if (widened == margins).all():
+            return Piece(box=box, nuclei=_without(nuclei, _at_sides(nuclei.labels, cut)))
+        margins = widened
 
 
 def touching_border(piece: Piece, size: Size) -> NDArray[np.bool_]:
     """Return (n,) bool: which nuclei of a piece touch the border of the slide."""
-    touches = np.zeros(len(piece.nuclei.p_positive) + 1, dtype=np.bool_)
-    touches[_at_sides(piece.nuclei.labels, _open_sides(piece.box, Box.whole(size)))] = True
-    return touches[1:]
+    found = _at_sides(piece.nuclei.labels, _border_sides(piece.box, Box.whole(size)))
+    return np.isin(np.arange(1, len(piece.nuclei.p_positive) + 1), found)
 
 
 def joined(parts: Sequence[Cells], thresholds: dict[str, float | str | None]) -> Cells:
@@ -89,11 +90,17 @@ def _owned(nuclei: Nuclei, box: Box, block: Box) -> Nuclei:
     rows, cols = _first_pixels(nuclei)
     core = block.shifted(-box.row, -box.col)
     inside = (rows >= core.row) & (rows < core.stop_row) & (cols >= core.col) & (cols < core.stop_col)
-    if inside.all():
+    return _without(nuclei, np.flatnonzero(~inside) + 1)
+
+
+def _without(nuclei: Nuclei, labels: NDArray[np.integer]) -> Nuclei:
+    """Return the nuclei without those of some labels, renumbered."""
+    if not len(labels):
         return nuclei
-    keep = np.concatenate([[False], inside])
-    labels, kept = numbered_by_first_pixel(nuclei.labels * keep[nuclei.labels])
-    return Nuclei(labels=labels, p_positive=nuclei.p_positive[kept - 1])
+    keep = np.ones(len(nuclei.p_positive) + 1, dtype=np.bool_)
+    keep[labels] = False
+    remaining, kept = numbered_by_first_pixel(nuclei.labels * keep[nuclei.labels])
+    return Nuclei(labels=remaining, p_positive=nuclei.p_positive[kept - 1])
 
 
 def _first_pixels(nuclei: Nuclei) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -105,11 +112,23 @@ def _first_pixels(nuclei: Nuclei) -> tuple[NDArray[np.int64], NDArray[np.int64]]
     return rows, cols
 
 
-def _open_sides(box: Box, whole: Box) -> NDArray[np.bool_]:
+def _border_sides(box: Box, whole: Box) -> NDArray[np.bool_]:
     """Return (4,) bool: which of the top, bottom, left and right side of a box lie on the border of the slide."""
     return np.array(
         [box.row == 0, box.stop_row == whole.stop_row, box.col == 0, box.stop_col == whole.stop_col], dtype=np.bool_
     )
+
+
+def _cut_sides(labels: NDArray[np.int32], box: Box, whole: Box) -> NDArray[np.bool_]:
+    """Return (4,) bool: on which sides of a box, inside the slide, a label touches it and so may go on beyond."""
+    inner = ~_border_sides(box, whole)
+    return inner & [bool(len(_at_sides(labels, side))) for side in np.eye(4, dtype=np.bool_)]
+
+
+def _extended(box: Box, margins: NDArray[np.integer]) -> Box:
+    """Return the box with pixels added at its top, bottom, left and right."""
+    top, bottom, left, right = margins.tolist()
+    return Box(box.row - top, box.col - left, box.height + top + bottom, box.width + left + right)
 
 
 def _at_sides(labels: NDArray[np.int32], sides: NDArray[np.bool_]) -> NDArray[np.int32]:
