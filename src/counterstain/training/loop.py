@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor
 
 from counterstain.errors import TrainingError
@@ -86,8 +85,7 @@ def _launch(loop: LoopOptions) -> Fabric:
     if processes == 1:
         return Fabric(accelerator="auto", devices=1, precision=precision)
     local = int(os.environ.get("LOCAL_WORLD_SIZE", processes))
-    strategy = DDPStrategy(find_unused_parameters=True, broadcast_buffers=False)
-    fabric = Fabric(accelerator="auto", devices=local, num_nodes=processes // local, strategy=strategy, precision=precision)
+    fabric = Fabric(accelerator="auto", devices=local, num_nodes=processes // local, strategy="ddp", precision=precision)
     fabric.launch()
     return fabric
 
