@@ -109,6 +109,14 @@ def test_a_run_killed_while_it_writes_loses_one_interval_and_leaves_no_broken_fi
     assert load_checkpoint(run / "last.pt").step == 8
 
 
+def test_a_finished_run_is_left_as_it_is(strips: Path, tmp_path: Path) -> None:
+    options = recipe(strips, tmp_path, steps=2)
+    last = train(options, silent) / "last.pt"
+    before = last.read_bytes()
+    train(options, silent)
+    assert last.read_bytes() == before
+
+
 def test_a_resumed_run_logs_every_step_once(strips: Path, tmp_path: Path) -> None:
     train(recipe(strips, tmp_path, steps=4), silent)
     run = tmp_path / "tiny"

@@ -52,6 +52,8 @@ def train(options: TrainOptions, report: Report) -> Path:
     task = build_task(options, report)
     state = _State(task, fabric, loop)
     state.resume(folder / "last.pt")
+    if state.step >= loop.steps:
+        return folder
     with fabric.rank_zero_first():
         batches = task.batches(state.step, fabric.global_rank)
     validation = task.validation() if fabric.is_global_zero else {}
