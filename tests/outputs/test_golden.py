@@ -7,6 +7,7 @@ A change that makes one of these tests fail changes the format: raise ``FORMAT_V
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from counterstain.cells.table import COLUMNS as CELL_COLUMNS
@@ -15,9 +16,13 @@ from counterstain.outputs.folder import write_folder
 from counterstain.outputs.geojson import MEASUREMENTS
 from counterstain.outputs.names import FORMATS, writers_for
 from counterstain.outputs.record import read_record
+from counterstain.outputs.rescored import write_scores
+from counterstain.outputs.results import read_cells, read_manifest, results_in
 from counterstain.outputs.summary import COLUMNS as SUMMARY_COLUMNS
 from counterstain.outputs.summary import Failure, write_summary
 from counterstain.panel import DEFAULT_PANEL
+from counterstain.scoring.fraction import percent_positive
+from counterstain.scoring.regions import score_regions
 
 GOLDEN = Path(__file__).parent / "golden" / "v1"
 
@@ -27,12 +32,24 @@ def written(analysis, tmp_path, monkeypatch):
     monkeypatch.setattr(record_module, "package_versions", lambda: {"counterstain": "0.1.0"})
     write_folder(analysis, tmp_path / "tile", ("csv", "geojson"))
     write_summary(tmp_path, {"tile"}, [Failure(name="bad", source="images/bad.png", error="images/bad.png is empty (0 bytes)")])
+    scored = tmp_path / "scored"
+    scored.mkdir()
+    scores = score_regions(analysis.cells, [], [percent_positive], mpp=0.25, tissue_mm2=0.5)
+    write_scores(scored, {"slide": {"name": "tile"}, "files": []}, analysis.cells, scores, regions="cores.csv")
     return tmp_path
 
 
-@pytest.mark.parametrize("name", ["tile/analysis.json", "tile/cells.csv", "tile/cells.geojson", "summary.csv"])
+@pytest.mark.parametrize(
+    "name", ["tile/analysis.json", "scored/scores.json", "tile/cells.csv", "tile/cells.geojson", "summary.csv"]
+)
 def test_text_files_are_byte_for_byte_those_of_version_1(written, name):
     assert (written / name).read_bytes() == (GOLDEN / name).read_bytes()
+
+
+def test_the_golden_tables_and_maps_description_are_read(analysis):
+    ((folder, content),) = results_in(GOLDEN)
+    assert read_manifest(folder, content) == analysis.manifest
+    np.testing.assert_array_equal(read_cells(folder, content)["cell_id"], analysis.cells["cell_id"])
 
 
 def test_the_golden_record_is_recognised_as_an_output():

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from skimage.measure import block_reduce
 
 from counterstain.geometry import Size
-from counterstain.outputs.ome_tiff import halved, write_ome_tiff
-from counterstain.panel import DEFAULT_PANEL
+from counterstain.outputs.ome_tiff import halved, read_ome_tiff, write_ome_tiff
+from counterstain.panel import DEFAULT_PANEL, Panel
 from counterstain.stitching.maps import Maps, Plane
 
 OME = "{http://www.openmicroscopy.org/Schemas/OME/2016-06}"
@@ -30,7 +30,7 @@ def test_all_planes_are_read_back_with_names_colours_and_pixel_size(analysis, tm
         pixels = ET.fromstring(file.ome_metadata)  # noqa: S314 (our own)
         pixels = pixels.find(f"{OME}Image/{OME}Pixels")
         assert file.series[0].axes == "CYX"
-        assert file.series[0].shape == (9, 12, 16)
+        assert file.series[0].shape == (10, 12, 16)
         assert file.pages[0].is_tiled
         assert file.pages[0].compression == tifffile.COMPRESSION.ADOBE_DEFLATE
     assert float(pixels.get("PhysicalSizeX")) == float(pixels.get("PhysicalSizeY")) == 0.25
@@ -45,6 +45,7 @@ def test_all_planes_are_read_back_with_names_colours_and_pixel_size(analysis, tm
         "Segmentation positive",
         "Segmentation boundary",
         "Segmentation negative",
+        "Distance inside the nucleus",
     ]
     assert channels["DAPI"] == -1  # white, opaque
     assert channels["LAP2beta"] == 0x00FF00FF
@@ -57,6 +58,21 @@ def test_planes_hold_what_was_inferred(analysis, tmp_path):
     written = tifffile.imread(tmp_path / "m.ome.tiff")
     np.testing.assert_array_equal(written[3], big.maps["dapi"].stored[:, :, 0])
     np.testing.assert_array_equal(written[8], big.maps["segmentation"].stored[:, :, 2])
+
+
+def test_the_maps_are_read_back(analysis, tmp_path):
+    big = resized(analysis, Size(30, 40))
+    write_ome_tiff(big, tmp_path / "m.ome.tiff")
+    maps = read_ome_tiff(tmp_path / "m.ome.tiff", DEFAULT_PANEL, 0.25)
+    assert (maps.size, maps.mpp, list(maps.planes)) == (big.maps.size, 0.25, list(big.maps.planes))
+    for name, plane in maps.planes.items():
+        np.testing.assert_array_equal(plane.stored, big.maps[name].stored)
+
+
+def test_maps_of_another_panel_are_refused(analysis, tmp_path):
+    write_ome_tiff(resized(analysis, Size(30, 40)), tmp_path / "m.ome.tiff")
+    with pytest.raises(ValueError, match="10 planes, expected 9"):
+        read_ome_tiff(tmp_path / "m.ome.tiff", Panel(channels=DEFAULT_PANEL.channels[:-1]), 0.25)
 
 
 @pytest.mark.parametrize(("size", "levels"), [(Size(40, 2048), 1), (Size(40, 2049), 2), (Size(4097, 30), 3)])

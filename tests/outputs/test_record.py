@@ -14,12 +14,13 @@ def test_a_record_is_strict_json_and_says_what_was_counted_and_how(analysis, tmp
     assert content["counts"] == {"nuclei": 3, "positive": 2, "negative": 1}
     assert content["slide"]["mpp"] == 0.25
     assert content["slide"]["mpp_source"] == "metadata"
-    assert content["bundle"] | {"licence": 0, "marker": 0} == {
+    assert content["bundle"] | {"licence": 0, "marker": 0, "manifest": 0} == {
         "name": "drawn",
         "version": "1.0",
         "fingerprint": "0" * 64,
         "licence": 0,
         "marker": 0,
+        "manifest": 0,
     }
     assert content["thresholds"]["decoder"] == "watershed"
     assert content["scores"][0]["interval_95"] == [20.77, 93.85]

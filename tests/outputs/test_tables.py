@@ -8,8 +8,9 @@ import pyarrow.parquet
 import pytest
 
 from counterstain.cells.table import COLUMNS, Cells
-from counterstain.outputs.parquet import write_parquet
-from counterstain.outputs.tables import write_csv
+from counterstain.outputs import parquet, tables
+from counterstain.outputs.parquet import read_parquet, write_parquet
+from counterstain.outputs.tables import read_csv, write_csv
 
 
 def test_csv_reads_back_as_the_table(analysis, tmp_path):
@@ -36,6 +37,28 @@ def test_parquet_keeps_types_and_says_its_version(analysis, tmp_path):
     for name, kind in COLUMNS.items():
         assert table[name].type == pyarrow.from_numpy_dtype(kind)
     assert table["is_positive"].to_pylist() == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("write", "read", "module"), [(write_csv, read_csv, tables), (write_parquet, read_parquet, parquet)], ids=["csv", "parquet"]
+)
+def test_a_table_written_in_groups_is_read_back_bit_for_bit(analysis, tmp_path, monkeypatch, write, read, module):
+    monkeypatch.setattr(module, "ROWS_AT_ONCE", 2)
+    write(analysis, tmp_path / "cells")
+    cells = read(tmp_path / "cells")
+    assert len(cells) == 3
+    for name, kind in COLUMNS.items():
+        assert cells[name].dtype == kind
+        np.testing.assert_array_equal(cells[name], analysis.cells[name])
+    if read is read_parquet:
+        assert pyarrow.parquet.ParquetFile(tmp_path / "cells").num_row_groups == 2
+
+
+@pytest.mark.parametrize("read", [read_csv, read_parquet])
+def test_what_is_no_table_of_cells_is_refused(tmp_path, read):
+    (tmp_path / "cells").write_text("a,b\n1,2\n")
+    with pytest.raises(ValueError, match=r"not in list|Parquet"):
+        read(tmp_path / "cells")
 
 
 @pytest.mark.parametrize("writer", [write_csv, write_parquet])

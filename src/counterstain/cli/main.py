@@ -9,6 +9,8 @@ from counterstain.errors import CounterstainError, UsageError
 
 COMMANDS = {
     "analyze": "counterstain.cli.analyze:analyze",
+    "score": "counterstain.cli.score:score",
+    "segment": "counterstain.cli.segment:segment",
     "demo": "counterstain.cli.demo:demo",
     "models": "counterstain.cli.models:models",
     "doctor": "counterstain.cli.doctor:doctor",

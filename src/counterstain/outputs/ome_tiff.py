@@ -11,9 +11,10 @@ import tifffile
 from numpy.typing import NDArray
 
 from counterstain.analysis import Analysis
-from counterstain.geometry import Box
+from counterstain.geometry import Box, Size
 from counterstain.outputs.atomic import replacing
-from counterstain.panel import Channel, Colour
+from counterstain.panel import Channel, Colour, Panel
+from counterstain.stitching.maps import Maps, Plane
 
 TILE_PX = 256
 SMALLEST_LEVEL_PX = 2048
@@ -24,20 +25,44 @@ CLASSES: tuple[tuple[str, Colour], ...] = (("positive", (255, 0, 0)), ("boundary
 
 
 def write_ome_tiff(analysis: Analysis, path: Path) -> None:
-    """Write the modalities and the segmentation map, in the order of the panel, with names, colours and pixel size.
+    """Write every map, in the order of the panel, with names, colours and pixel size.
 
     The segmentation here is what the model inferred, so that it can be read back as probabilities times 255;
     ``segmentation.png`` shows the final cells.
     """
-    channels = [channel for channel in analysis.manifest.panel.channels if channel.role != "distance"]
+    channels = list(analysis.manifest.panel.channels)
     level = _stack(analysis, channels)
-    levels = _number_of_smaller_levels(level.shape[1:])
+    levels = number_of_smaller_levels(level.shape[1:])
     options: dict[str, Any] = {"compression": "zlib", "tile": (TILE_PX, TILE_PX), "photometric": "minisblack"}
     with replacing(path) as hidden, tifffile.TiffWriter(hidden, ome=True, bigtiff=level.nbytes > 2**31) as writer:
         writer.write(level, subifds=levels, metadata=_metadata(analysis, channels), **_resolution(analysis, 1), **options)
         for number in range(1, levels + 1):
             level = halved(level)
             writer.write(level, subfiletype=1, metadata=None, **_resolution(analysis, 2**number), **options)
+
+
+def read_ome_tiff(path: Path, panel: Panel, mpp: float) -> Maps:
+    """Return the maps in a file that ``write_ome_tiff`` wrote, in memory.
+
+    Parameters
+    ----------
+    panel : the channels that the file was written of.
+    mpp : micrometres per pixel of the maps.
+
+    Raises
+    ------
+    ValueError
+        It has another number of planes.
+    OSError
+        It is missing or damaged.
+    """
+    stack = np.moveaxis(tifffile.imread(path, series=0, level=0), 0, 2)  # (h, w, c)
+    if stack.shape[2] != panel.planes:
+        raise ValueError(f"{path} has {stack.shape[2]} planes, expected {panel.planes}")
+    stops = np.cumsum([channel.planes for channel in panel.channels])
+    parts = np.split(stack, stops[:-1], axis=2)
+    planes = {channel.name: Plane(part) for channel, part in zip(panel.channels, parts, strict=True)}
+    return Maps(size=Size(*stack.shape[:2]), mpp=mpp, panel=panel, planes=planes)
 
 
 def halved(level: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -54,7 +79,8 @@ def _stack(analysis: Analysis, channels: list[Channel]) -> NDArray[np.uint8]:
     return np.ascontiguousarray(np.moveaxis(np.concatenate(planes, axis=2), 2, 0))  # (c, h, w)
 
 
-def _number_of_smaller_levels(shape: tuple[int, ...]) -> int:
+def number_of_smaller_levels(shape: tuple[int, ...]) -> int:
+    """Return how often an image is halved until no side is longer than ``SMALLEST_LEVEL_PX``."""
     longest, levels = max(shape), 0
     while longest > SMALLEST_LEVEL_PX:
         longest, levels = (longest + 1) // 2, levels + 1
@@ -67,7 +93,7 @@ def _resolution(analysis: Analysis, reduction: int) -> dict[str, Any]:
 
 
 def _metadata(analysis: Analysis, channels: list[Channel]) -> dict[str, Any]:
-    names, colours = zip(*(plane for channel in channels for plane in _planes(channel)), strict=True)
+    names, colours = zip(*(plane for channel in channels for plane in named_planes(channel)), strict=True)
     return {
         "axes": "CYX",
         "Name": analysis.slide.name,
@@ -79,7 +105,8 @@ def _metadata(analysis: Analysis, channels: list[Channel]) -> dict[str, Any]:
     }
 
 
-def _planes(channel: Channel) -> list[tuple[str, Colour]]:
+def named_planes(channel: Channel) -> list[tuple[str, Colour]]:
+    """Return the title and colour of each plane of a channel."""
     title = channel.title or channel.name
     if channel.planes == 1:
         return [(title, channel.colour)]

@@ -1,4 +1,7 @@
-"""``cells.parquet``: the cells table with its own types. Needs pyarrow, so it is imported only when it is asked for."""
+"""``cells.parquet``: the cells table with its own types, written and read group by group.
+
+Needs pyarrow, so it is imported only when it is asked for.
+"""
 
 from pathlib import Path
 
@@ -6,13 +9,35 @@ import pyarrow
 import pyarrow.parquet
 
 from counterstain.analysis import Analysis
+from counterstain.cells.table import COLUMNS, Cells
 from counterstain.outputs.atomic import replacing
+from counterstain.outputs.tables import without_outlines
 from counterstain.outputs.version import FORMAT_VERSION
+
+ROWS_AT_ONCE = 65_536
+"""Rows of a group: what is in memory twice while a table of any length is written."""
 
 
 def write_parquet(analysis: Analysis, path: Path) -> None:
     """Write the table; a value that does not exist is null."""
-    columns = {name: pyarrow.array(column, from_pandas=True) for name, column in analysis.cells.columns.items()}
-    table = pyarrow.table(columns, metadata={"counterstain.format_version": str(FORMAT_VERSION)})
-    with replacing(path) as hidden:
-        pyarrow.parquet.write_table(table, hidden, compression="zstd")
+    fields = [(name, pyarrow.from_numpy_dtype(kind)) for name, kind in COLUMNS.items()]
+    schema = pyarrow.schema(fields, metadata={"counterstain.format_version": str(FORMAT_VERSION)})
+    with replacing(path) as hidden, pyarrow.parquet.ParquetWriter(hidden, schema, compression="zstd") as writer:
+        for first in range(0, len(analysis.cells), ROWS_AT_ONCE):
+            group = [
+                pyarrow.array(column[first : first + ROWS_AT_ONCE], from_pandas=True)
+                for column in analysis.cells.columns.values()
+            ]
+            writer.write_table(pyarrow.table(group, schema=schema))
+
+
+def read_parquet(path: Path) -> Cells:
+    """Return the table in a file, without outlines; a null is NaN.
+
+    Raises
+    ------
+    OSError, pyarrow.ArrowException
+        The file is missing or damaged, or lacks a column.
+    """
+    table = pyarrow.parquet.read_table(path, columns=list(COLUMNS))
+    return without_outlines({name: table[name].to_numpy().astype(kind, copy=False) for name, kind in COLUMNS.items()})

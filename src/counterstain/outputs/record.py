@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from counterstain.analysis import Analysis
+from counterstain.cells.table import Cells
 from counterstain.outputs.atomic import replacing
 from counterstain.outputs.version import FORMAT_VERSION
 from counterstain.scoring.base import Score
@@ -35,7 +36,7 @@ def record(analysis: Analysis, files: tuple[str, ...] = ()) -> dict[str, Any]:
             "format_version": FORMAT_VERSION,
             "slide": _slide(analysis),
             "bundle": _bundle(analysis),
-            "counts": counts(analysis),
+            "counts": counts_of(analysis.cells),
             "scores": [score_record(score) for score in analysis.scores],
             "thresholds": analysis.cells.thresholds,
             "warnings": list(analysis.warnings),
@@ -57,10 +58,10 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     return content if is_ours else None
 
 
-def counts(analysis: Analysis) -> dict[str, int]:
+def counts_of(cells: Cells) -> dict[str, int]:
     """Return the number of nuclei, in all and by class."""
-    positive = int(analysis.cells["is_positive"].sum())
-    return {"nuclei": len(analysis.cells), "positive": positive, "negative": len(analysis.cells) - positive}
+    positive = int(cells["is_positive"].sum())
+    return {"nuclei": len(cells), "positive": positive, "negative": len(cells) - positive}
 
 
 def package_versions() -> dict[str, str]:
@@ -103,6 +104,7 @@ def _bundle(analysis: Analysis) -> dict[str, Any]:
         "fingerprint": analysis.fingerprint,
         "marker": manifest.panel.marker,
         "licence": manifest.licence,
+        "manifest": manifest.model_dump(mode="json", exclude={"weights", "training_data"}),
     }
 
 

@@ -68,7 +68,8 @@ def _of_feature(path: Path, number: int, feature: Any) -> tuple[str, Polygons]:
         raise UsageError(f"{path}, feature {number} is no GeoJSON feature; {EXPECTED}")
     properties = feature.get("properties") or {}
     name = properties.get("name") if isinstance(properties, dict) else None
-    kind, coordinates = geometry.get("type"), geometry.get("coordinates")
+    kind = geometry.get("type")
+    coordinates: Any = geometry.get("coordinates")
     if kind not in ("Polygon", "MultiPolygon"):
         raise UsageError(f"{path}, feature {number} is a {kind}, which has no area; export annotations that are areas only")
     try:

@@ -1,0 +1,77 @@
+"""What ``score`` does once its options are read."""
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from counterstain.cells.classify import classify
+from counterstain.cells.table import Cells
+from counterstain.cli.console import show_columns
+from counterstain.outputs.rescored import FILE_NAME, write_scores
+from counterstain.outputs.results import Record, read_cells, results_in
+from counterstain.outputs.version import FORMAT_VERSION
+from counterstain.scoring.names import SCORERS
+from counterstain.scoring.region_files import read_regions
+from counterstain.scoring.regions import score_regions
+
+HEADINGS = ("Image", "Region", "Nuclei", "Positive", "% positive", "95 % interval", "Nuclei/mm2")
+
+
+def rescore(folder: Path, settings: Mapping[str, Any]) -> None:
+    """Score every result in a folder again, write ``scores.json`` into each, and show the scores.
+
+    Raises
+    ------
+    CounterstainError
+        The folder holds no result, or a result has no table, or the file of regions is wrong.
+    """
+    results = results_in(folder)
+    if settings["regions"]:
+        read_regions(settings["regions"], mpp=1.0)  # a file that is wrong for every slide is refused before any work
+    written = [(path, _rescore_one(path, content, settings)) for path, content in results]
+    if settings["as_json"]:
+        images = [{"name": path.name, "folder": str(path), **content} for path, content in written]
+        document = {"format_version": FORMAT_VERSION, "images": images}
+        sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    elif not settings["quiet"]:
+        show_columns([HEADINGS, *(row for path, content in written for row in region_rows(path.name, content["scores"]))])
+        click.echo(f"written: {FILE_NAME} in {len(written)} of the folders in {folder}")
+
+
+def _rescore_one(folder: Path, content: Record, settings: Mapping[str, Any]) -> dict[str, Any]:
+    cells = _classified(read_cells(folder, content), settings)
+    slide, file = content["slide"], settings["regions"]
+    regions = read_regions(file, slide["mpp"]) if file else ()
+    scores = score_regions(cells, regions, [SCORERS["percent_positive"]], mpp=slide["mpp"], tissue_mm2=slide.get("tissue_mm2"))
+    return write_scores(folder, content, cells, scores, regions=str(file or ""))
+
+
+def _classified(cells: Cells, settings: Mapping[str, Any]) -> Cells:
+    """Return the cells called by the thresholds that were given, else by those of the result."""
+    given = {name: settings[name] for name in ("threshold", "marker_threshold") if settings[name] is not None}
+    if not given:
+        return cells
+    kept = {name: cells.thresholds.get(name) for name in ("threshold", "marker_threshold")}
+    threshold, marker = ({**kept, **given}[name] for name in ("threshold", "marker_threshold"))
+    return classify(cells, float(0.5 if threshold is None else threshold), None if marker is None else float(marker))
+
+
+def region_rows(name: str, scores: list[dict[str, Any]]) -> list[tuple[str, ...]]:
+    """Return one row under ``HEADINGS`` for each region; a dash is a number that does not exist."""
+    found = {(score["region"], score["name"]): score for score in scores}
+    rows = []
+    for region in dict.fromkeys(score["region"] for score in scores):
+        percent, density = found[region, "percent_positive"], found.get((region, "density"))
+        low, high = percent["interval_95"]
+        interval = "-" if low is None else f"{low:.1f} to {high:.1f}"
+        counts = (str(percent["counts"][key]) for key in ("total", "positive"))
+        rows.append((name, region, *counts, _text(percent), interval, _text(density)))
+    return rows
+
+
+def _text(score: dict[str, Any] | None) -> str:
+    return "-" if score is None or score["value"] is None else f"{score['value']:.1f}"

@@ -1,0 +1,140 @@
+"""What ``segment`` does once its options are read."""
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from counterstain.analysis import Analysis
+from counterstain.cells.segment import CellOptions
+from counterstain.cells.segment import segment as cut
+from counterstain.cli.console import show_error, show_summary, show_warning
+from counterstain.cli.run import CELL_OPTIONS
+from counterstain.errors import CounterstainError, UsageError
+from counterstain.inference.stopwatch import Stopwatch
+from counterstain.outputs.atomic import explained
+from counterstain.outputs.folder import check_free, write_folder
+from counterstain.outputs.names import check_formats, default_formats, formats_for
+from counterstain.outputs.record import record
+from counterstain.outputs.results import Record, read_manifest, read_maps, results_in
+from counterstain.outputs.summary import Failure, write_summary
+from counterstain.outputs.version import FORMAT_VERSION
+from counterstain.pipeline import warnings_of
+from counterstain.scoring.names import SCORERS
+from counterstain.scoring.region_files import read_regions
+from counterstain.scoring.regions import score_regions
+from counterstain.slides.base import Slide
+from counterstain.slides.opening import open_slide
+
+
+def resegment(folder: Path, out: Path, settings: Mapping[str, Any]) -> bool:
+    """Segment every result in a folder again into ``out`` and return whether any failed.
+
+    Raises
+    ------
+    CounterstainError
+        Nothing can be done at all: no result, an unknown format, a wrong file of regions, an option out of range.
+    """
+    results = results_in(folder)
+    check_formats(settings["formats"])
+    options = CellOptions(**{name: settings[name] for name in CELL_OPTIONS if settings.get(name) is not None})
+    if settings["slide"] and len(results) > 1:
+        raise UsageError(f"--slide names the image of one result, and {folder} holds {len(results)}; name the folder of one")
+    if settings["regions"]:
+        read_regions(settings["regions"], mpp=1.0)  # a file that is wrong for every slide is refused before any work
+    with explained(out):
+        out.mkdir(parents=True, exist_ok=True)
+    done: list[tuple[str, Record]] = []
+    failures = []
+    for path, content in results:
+        try:
+            done.append((path.name, _one(path, content, out / path.name, options, settings)))
+        except (CounterstainError, OSError) as error:
+            failures.append(Failure(name=path.name, source=content["slide"]["source"], error=str(error)))
+            show_error(str(path), error)
+    write_summary(out, {name for name, _ in done}, failures)
+    _show(done, failures, out, settings)
+    return bool(failures)
+
+
+def _one(folder: Path, content: Record, target: Path, options: CellOptions, settings: Mapping[str, Any]) -> Record:
+    manifest = read_manifest(folder, content)
+    if target.resolve() == folder.resolve():
+        raise UsageError(f"{folder} holds the maps that are read, so it cannot be replaced; choose another --out")
+    formats = formats_for(
+        settings["formats"] or default_formats(),
+        content["slide"]["analysed_height_px"] * content["slide"]["analysed_width_px"],
+        named=bool(settings["formats"]),
+    )
+    if not settings["overwrite"]:
+        check_free(target, formats, manifest.panel)
+    with _slide_of(content, manifest.mpp, settings["slide"]) as slide:
+        analysis = segmented(folder, content, slide, options, settings["regions"])
+        names = write_folder(analysis, target, formats)
+        return record(analysis, names[:-1])
+
+
+def segmented(folder: Path, content: Record, slide: Slide, options: CellOptions, regions: Path | None) -> Analysis:
+    """Return the analysis of a result whose maps are cut anew, as if the model had run again."""
+    manifest, maps, stopwatch = read_manifest(folder, content), read_maps(folder, content), Stopwatch()
+    with stopwatch("cells"):
+        cells = cut(slide, maps, options, decoder=manifest.decoder)
+    tissue_mm2 = content["slide"].get("tissue_mm2")
+    parts = read_regions(regions, slide.resolution.mpp) if regions else ()
+    scorers = [SCORERS["percent_positive"]]
+    scores = score_regions(cells, parts, scorers, mpp=slide.resolution.mpp, tissue_mm2=tissue_mm2)
+    return Analysis(
+        slide=slide,
+        manifest=manifest,
+        fingerprint=content["bundle"]["fingerprint"],
+        maps=maps,
+        cells=cells,
+        scores=scores,
+        tissue_mm2=tissue_mm2,
+        source=content["slide"]["source"],
+        warnings=warnings_of(slide, manifest, cells, tuple(score for score in scores if score.region == "all")),
+        timings_s=dict(stopwatch.seconds),
+    )
+
+
+def _slide_of(content: Record, default_mpp: float, named: Path | None) -> Slide:
+    """Open the image of a result and check that it is that image.
+
+    Raises
+    ------
+    SlideError
+        It cannot be opened; the message says how to name it.
+    UsageError
+        It has another size or pixel size.
+    """
+    stored = content["slide"]
+    mpp = stored["mpp"] if stored["mpp_source"] == "option" else None
+    try:
+        slide = open_slide(named or stored["source"], mpp=mpp, default_mpp=default_mpp)
+    except CounterstainError as error:
+        error.add_note("the image of the result is needed; name it with --slide")
+        raise
+    found = (slide.size.height, slide.size.width, slide.resolution.mpp)
+    if found != (stored["height_px"], stored["width_px"], stored["mpp"]):
+        slide.close()
+        raise UsageError(f"{named or stored['source']} is not the image that the result was made of; name it with --slide")
+    return slide
+
+
+def _show(done: list[tuple[str, Record]], failures: list[Failure], out: Path, settings: Mapping[str, Any]) -> None:
+    if settings["as_json"]:
+        images = [{"status": "done", "name": name, "folder": str(out / name), **content} for name, content in done]
+        failed = [{"status": "failed", "name": failure.name, "error": failure.error} for failure in failures]
+        document = {"format_version": FORMAT_VERSION, "out": str(out), "images": [*images, *failed]}
+        sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    if settings["quiet"] or settings["as_json"]:
+        return
+    for name, content in done:
+        for message in content["warnings"]:
+            show_warning(name, message)
+    if done:
+        show_summary(done)
+    click.echo(f"{len(done)} done, {len(failures)} failed; results in {out}")

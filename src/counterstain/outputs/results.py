@@ -1,0 +1,114 @@
+"""What earlier runs wrote, read back: result folders, their tables and their maps. No network, no slide."""
+
+import importlib
+import importlib.util
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from counterstain.cells.table import Cells
+from counterstain.errors import OutputError, UsageError
+from counterstain.inference.bundle import Manifest
+from counterstain.outputs.ome_tiff import read_ome_tiff
+from counterstain.outputs.record import FILE_NAME, read_record
+from counterstain.outputs.tables import read_csv
+from counterstain.outputs.version import FORMAT_VERSION
+from counterstain.stitching.maps import Maps
+
+Result = TypeVar("Result")
+Record = dict[str, Any]
+"""Content of an ``analysis.json``."""
+
+
+def results_in(folder: Path) -> list[tuple[Path, Record]]:
+    """Return the results in a folder with their records: the folder itself, or the folders directly in it by name.
+
+    Raises
+    ------
+    UsageError
+        There is none, or one is of a later format.
+    """
+    own = read_record(folder)
+    found = [(folder, own)] if own else _inner(folder)
+    if not found:
+        raise UsageError(
+            f"{folder} holds no result: expected {FILE_NAME} in it or in the folders in it, as analyze writes them"
+        )
+    later = [str(path) for path, content in found if content.get("format_version", 0) > FORMAT_VERSION]
+    if later:
+        raise UsageError(f"{', '.join(later)} is of a later format than this version of counterstain reads; upgrade it")
+    return found
+
+
+def read_cells(folder: Path, content: Record) -> Cells:
+    """Return the table of a result, without outlines, with the thresholds that made it.
+
+    Raises
+    ------
+    OutputError
+        It has no table that can be read here, or a damaged one.
+    """
+    readers = {"cells.parquet": _read_parquet, "cells.csv": read_csv}
+    path, reader = _first(folder, content, readers, "--format csv or parquet")
+    try:
+        cells = reader(path)
+    except (ValueError, OSError) as error:  # pyarrow's errors are among them
+        raise OutputError(f"cannot read {path}: {error}; analyse the slide again") from error
+    return Cells(columns=cells.columns, outlines=cells.outlines, thresholds=content["thresholds"])
+
+
+def read_manifest(folder: Path, content: Record) -> Manifest:
+    """Return what the record says of the model.
+
+    Raises
+    ------
+    OutputError
+        It says too little, as it did in early versions, or something else.
+    """
+    try:
+        return Manifest.model_validate(content["bundle"]["manifest"])
+    except (KeyError, ValidationError) as error:
+        raise OutputError(f"{folder / FILE_NAME} does not describe the model ({error}); analyse the slide again") from error
+
+
+def read_maps(folder: Path, content: Record) -> Maps:
+    """Return the maps of a result.
+
+    Raises
+    ------
+    OutputError
+        It has none, or damaged ones.
+    """
+    panel, mpp = read_manifest(folder, content).panel, content["slide"]["analysed_mpp"]
+    readers = {"modalities.ome.tiff": lambda path: read_ome_tiff(path, panel, mpp)}
+    path, reader = _first(folder, content, readers, "--format ome-tiff")
+    try:
+        return reader(path)
+    except (ValueError, OSError) as error:
+        raise OutputError(f"cannot read {path}: {error}; analyse the slide again") from error
+
+
+def _inner(folder: Path) -> list[tuple[Path, Record]]:
+    if not folder.is_dir():
+        return []
+    paths = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return [(path, content) for path in paths if (content := read_record(path))]
+
+
+def _first(
+    folder: Path, content: Record, readers: Mapping[str, Callable[[Path], Result]], remedy: str
+) -> tuple[Path, Callable[[Path], Result]]:
+    for name, reader in readers.items():
+        is_readable = name != "cells.parquet" or importlib.util.find_spec("pyarrow")
+        if name in content["files"] and (folder / name).exists() and is_readable:
+            return folder / name, reader
+    raise OutputError(
+        f"{folder} holds none of {', '.join(readers)} that can be read here; analyse the slide again with {remedy}"
+    )
+
+
+def _read_parquet(path: Path) -> Cells:
+    cells: Cells = importlib.import_module("counterstain.outputs.parquet").read_parquet(path)
+    return cells

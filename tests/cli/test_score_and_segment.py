@@ -1,0 +1,124 @@
+"""Results scored and segmented again, without the model."""
+
+import json
+import shutil
+
+import pytest
+from PIL import Image
+
+BOXES = "name,row_px,col_px,height_px,width_px\nleft,0,0,96,48\nright,0,48,96,48\n"
+
+
+@pytest.fixture
+def result(good, analyze):
+    assert analyze(good, "--mpp", "0.25").exit_code == 0
+    return good.parent / "out" / "good"
+
+
+def content_of(folder, name="analysis.json"):
+    return json.loads((folder / name).read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("table", ["cells.csv", "cells.parquet"])
+def test_scores_without_options_are_those_of_the_result(result, run, table):
+    before = content_of(result)
+    (result / ({"cells.csv", "cells.parquet"} - {table}).pop()).unlink()
+    assert run("score", result).exit_code == 0
+    scores = content_of(result, "scores.json")
+    assert {key: scores[key] for key in ("scores", "counts", "thresholds")} == {
+        key: before[key] for key in ("scores", "counts", "thresholds")
+    }
+
+
+def test_nothing_but_the_list_of_files_changes_and_analyze_removes_the_scores(result, run, analyze):
+    before = {path.name: path.read_bytes() for path in result.iterdir() if path.name != "analysis.json"}
+    record = content_of(result)
+    for _ in range(2):
+        assert run("score", result, "--threshold", "1").exit_code == 0
+    assert content_of(result) == {**record, "files": [*record["files"], "scores.json"]}
+    assert {name: (result / name).read_bytes() for name in before} == before
+    assert analyze("good.png", "--mpp", "0.25", "--overwrite").exit_code == 0
+    assert not (result / "scores.json").exists()
+
+
+def test_a_threshold_below_every_probability_makes_every_nucleus_positive(result, run):
+    assert run("score", result, "--threshold", "0", "--marker-threshold", "1").exit_code == 0
+    scores = content_of(result, "scores.json")
+    assert scores["counts"] == {"nuclei": 4, "positive": 4, "negative": 0}
+    assert (scores["thresholds"]["threshold"], scores["thresholds"]["marker_threshold"]) == (0, 1)
+
+
+def test_all_results_of_a_folder_are_scored_by_region(result, run):
+    (result.parent.parent / "boxes.csv").write_text(BOXES)
+    shutil.copytree(result, result.parent / "copy")
+    done = run("score", result.parent, "--regions", "boxes.csv")
+    assert done.exit_code == 0
+    rows = [line.split()[:4] for line in done.output.splitlines()[1:7]]
+    assert rows == [
+        [name, *row] for name in ("copy", "good") for row in (["all", "4", "2"], ["left", "2", "2"], ["right", "2", "0"])
+    ]
+    assert content_of(result, "scores.json")["regions"] == "boxes.csv"
+
+
+def test_json_is_one_document(result, run):
+    done = run("score", result, "--json")
+    assert [image["name"] for image in json.loads(done.output)["images"]] == ["good"]
+
+
+@pytest.mark.parametrize("command", [["score"], ["segment", "--out", "new"]])
+def test_a_folder_without_a_result_is_refused(good, run, command):
+    done = run(*command, good.parent)
+    assert done.exit_code == 2
+    assert "holds no result" in done.output
+
+
+def test_a_result_without_a_table_says_what_to_do(good, analyze, run):
+    analyze(good, "--mpp", "0.25", "--format", "json")
+    done = run("score", "out")
+    assert done.exit_code == 1
+    assert "--format csv or parquet" in done.output
+
+
+def test_a_later_format_is_refused(result, run):
+    (result / "analysis.json").write_text(json.dumps({**content_of(result), "format_version": 99}))
+    assert "later format" in run("score", result).output
+
+
+def test_segmenting_with_equal_options_gives_the_same_cells(result, run):
+    done = run("segment", result, "--out", "again")
+    assert done.exit_code == 0, done.output
+    again = result.parents[1] / "again" / "good"
+    for name in ("cells.csv", "cells.geojson", "cells.parquet", "segmentation.png", "overlay.png", "modalities.ome.tiff"):
+        if name != "modalities.ome.tiff":  # holds an identifier of its own
+            assert (again / name).read_bytes() == (result / name).read_bytes(), name
+    old, new = content_of(result), content_of(again)
+    assert {key for key in old if old[key] != new[key]} <= {"timings_s"}
+    assert run("segment", "again", "--out", "third", "--format", "csv").exit_code == 0
+
+
+def test_segmenting_with_other_options_gives_other_cells(result, run):
+    assert run("segment", result, "--out", "none", "--min-area-um2", "500", "--format", "csv").exit_code == 0
+    assert content_of(result.parents[1] / "none" / "good")["counts"]["nuclei"] == 0
+
+
+def test_the_image_may_have_moved_but_must_be_the_same(result, run, good):
+    good.rename(good.parent / "good.moved.png")
+    done = run("segment", result, "--out", "again", "--format", "csv")
+    assert done.exit_code == 1
+    assert "--slide" in done.output
+    (good.parent / "there").mkdir()
+    (good.parent / "good.moved.png").rename(good.parent / "there" / "good.png")
+    assert run("segment", result, "--out", "again", "--format", "csv", "--slide", "there/good.png").exit_code == 0
+
+
+def test_maps_are_never_replaced_by_themselves(result, run):
+    done = run("segment", result, "--out", "out", "--overwrite")
+    assert done.exit_code == 1
+    assert "choose another --out" in done.output
+
+
+def test_another_image_is_refused(result, run, draw):
+    Image.fromarray(draw(80)).save("small.png")
+    done = run("segment", result, "--out", "x", "--slide", "small.png")
+    assert done.exit_code == 1
+    assert "not the image" in done.output
