@@ -21,6 +21,7 @@ from counterstain.training.networks.deepliif import DeepLIIFNetwork
 from counterstain.training.onnx_graph import MAX_GRAPH_BYTES, Shape, differences, with_half_weights, write_onnx
 from counterstain.training.quantise import quantised
 from counterstain.training.recipe import TrainOptions
+from counterstain.training.subpixel import with_faster_convolutions
 from counterstain.training.synthesis.render import Sample
 from counterstain.training.tasks.compact import segment_with
 from counterstain.training.tasks.deepliif import deepliif_network, deepliif_panel
@@ -227,7 +228,7 @@ def _graph(network: nn.Module, manifest: Manifest) -> bytes:
     names = tuple(channel.name for channel in manifest.panel.channels)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
-        write_onnx(network, path, names=names, stride_px=manifest.stride_px)
+        write_onnx(with_faster_convolutions(network), path, names=names, stride_px=manifest.stride_px)
         return path.read_bytes()
 
 
