@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from counterstain.panel import DEFAULT_PANEL, DISTANCE, SEGMENTATION, Channel, Panel
-from counterstain.training.tasks.compact import segment_with
 from counterstain.training.networks.compact import STRIDE_PX, CompactNetwork
+from counterstain.training.tasks.compact import segment_with
 
 
 @pytest.fixture(scope="module")
