@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from strategies import boxes, images
 
-from counterstain.errors import BackendError, UsageError
+from counterstain.errors import BackendError, UnreadableSlideError, UsageError
 from counterstain.geometry import Box, Size
 from counterstain.inference.backend import check_outputs
 from counterstain.inference.classical import ClassicalBackend
@@ -57,6 +57,29 @@ def test_nan_from_a_backend_names_the_channel_and_the_tile():
     with pytest.raises(BackendError, match="'red' has 144 values that are NaN") as caught:
         next(tiles)
     assert "Box(row=12, col=0, height=8, width=12)" in caught.value.__notes__[0]
+
+
+def test_a_part_that_cannot_be_read_is_named():
+    slide = _slide(20, 12)
+
+    class Damaged(ArraySlide):
+        def read(self, box, mpp):
+            if box.stop_row > 18:
+                raise UnreadableSlideError("a corrupt tile")
+            return super().read(box, mpp)
+
+    damaged = Damaged(slide.read(Box(0, 0, 20, 12), 0.25))
+    with pytest.raises(UnreadableSlideError, match="corrupt") as caught:
+        list(infer(damaged, ClassicalBackend(), TileGrid(size=damaged.size, tile_px=16, margin_px=2)))
+    assert "Box(row=12, col=0, height=8, width=12)" in caught.value.__notes__[0]
+
+
+def test_only_the_chosen_tiles_are_read_and_shown(bundle):
+    slide, backend = _slide(30, 20), OnnxBackend(bundle, threads=1)
+    grid = grid_of(slide, backend.manifest)
+    chosen = list(grid)[1::2]
+    assert [tile for tile, _ in infer(slide, backend, grid, tiles=chosen, batch_size=2)] == chosen
+    assert list(infer(slide, backend, grid, tiles=[])) == []
 
 
 @pytest.mark.parametrize(
