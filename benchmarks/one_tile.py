@@ -1,0 +1,58 @@
+"""Measure one tile through a bundle: python benchmarks/one_tile.py FOLDER THREADS REPEATS; deepliif.py starts it, without PyTorch.
+
+FOLDER holds the folder ``bundle``; the answer is left in it as ``ours.npz``, and the numbers go to standard output.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import psutil
+
+from counterstain.inference.backend import Outputs
+from counterstain.inference.bundle import load_bundle
+from counterstain.inference.onnx import OnnxBackend
+
+TILE_PX = 512
+
+
+def main() -> None:
+    """Measure and write the numbers."""
+    folder, threads, repeats = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    backend = OnnxBackend(load_bundle(folder / "bundle"), threads=threads)
+    sys.stdout.write(json.dumps(measure(backend.run, folder / "ours.npz", repeats)))
+
+
+def measure(run: Callable[[np.ndarray], Outputs], answer: Path, repeats: int) -> dict[str, float]:
+    """Return medians of seconds and the memory of this process, and keep the answer in a file."""
+    tile = np.random.default_rng(0).random((1, 3, TILE_PX, TILE_PX), dtype=np.float32)
+    np.savez(answer, **run(tile))  # type: ignore[arg-type]  # the first run plans memory
+    seconds = [_time(lambda: run(tile)) for _ in range(repeats)]
+    return {
+        "cpu_s": median(cpu for cpu, _ in seconds),
+        "wall_s": median(wall for _, wall in seconds),
+        "memory_mb": psutil.Process().memory_info().rss / 2**20,
+        "peak_mb": highest_memory_mb(),
+    }
+
+
+def _time(call: Callable[[], object]) -> tuple[float, float]:
+    cpu, wall = time.process_time(), time.perf_counter()
+    call()
+    return time.process_time() - cpu, time.perf_counter() - wall
+
+
+def highest_memory_mb() -> float:
+    """Return the highest resident set of this process so far; that of now where the system does not tell."""
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.is_file() else []
+    highest = [int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")]
+    return highest[0] if highest else psutil.Process().memory_info().rss / 2**20
+
+
+if __name__ == "__main__":
+    main()
