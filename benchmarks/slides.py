@@ -95,7 +95,7 @@ def _is_tissue(cells: int) -> NDArray[np.bool_]:
     """Return (cells, cells) bool: a disk of a third of the square."""
     rows, cols = np.mgrid[:cells, :cells]
     distance = np.hypot(rows - (cells - 1) / 2, cols - (cells - 1) / 2)
-    return distance <= np.sqrt(TISSUE_SHARE / np.pi) * cells
+    return np.asarray(distance <= np.sqrt(TISSUE_SHARE / np.pi) * cells)
 
 
 def _shrunk(field: NDArray[np.uint8], step: int) -> NDArray[np.uint8]:

@@ -17,6 +17,7 @@ from counterstain.cells.seams import blocks
 from counterstain.cells.segment import CellOptions, rules_for
 from counterstain.cells.table import Cells
 from counterstain.errors import SlideError
+from counterstain.inference.ahead import ahead
 from counterstain.inference.backend import Backend
 from counterstain.inference.run import infer
 from counterstain.inference.stopwatch import Stopwatch
@@ -130,7 +131,7 @@ def _infer_missing(run: Run, maps: Maps, work: Path, batch_size: int) -> None:
         missing.sort(key=_shape)  # tiles of one size together make full batches
         done = len(wanted) - len(missing)
         tiles = infer(run.slide, run.backend, run.grid, tiles=missing, batch_size=batch_size, stopwatch=run.stopwatch)
-        for tile, values in tiles:
+        for tile, values in ahead(tiles):  # the network goes on while a tile is written
             with explained(work):
                 put(maps, tile, values)
                 log.add(tile.keep)

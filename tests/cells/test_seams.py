@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from counterstain.cells import segment as segment_module
 from counterstain.cells.decoder import Nuclei, numbered_by_first_pixel
 from counterstain.cells.deepliif import PublishedRule
-from counterstain.cells.seams import Piece, blocks, cut_block, joined, touching_border
+from counterstain.cells.seams import Piece, blocks, cut_block, joined, no_wider, touching_border
 from counterstain.cells.segment import CellOptions, segment
 from counterstain.cells.table import COLUMNS, FLAG_TOUCHES_BORDER
 from counterstain.cells.watershed import Watershed
@@ -141,6 +141,26 @@ def test_the_halo_grows_where_it_cuts_a_large_nucleus():
 def test_what_the_grown_halo_still_cuts_is_no_nucleus_and_is_left_out(halo_px):
     pieces = [cut_block(one_disk(90), block, Size(200, 200), halo_px) for block in blocks(Size(200, 200), 50)]
     assert sum(len(piece.nuclei.p_positive) for piece in pieces) == 0
+
+
+@pytest.mark.parametrize(("limit", "left"), [(21, 1), (20, 0)])
+def test_what_is_wider_than_the_limit_is_left_out(limit, left):
+    nuclei = no_wider(one_disk(10)(Box(50, 50, 100, 100)), limit)
+    assert len(nuclei.p_positive) == nuclei.labels.max() == left
+    assert len(no_wider(one_disk(10)(Box(0, 0, 5, 5)), limit).p_positive) == 0
+
+
+@pytest.mark.parametrize("block_px", [64, 128, 512])
+def test_a_stain_wider_than_the_halo_is_no_nucleus_whatever_the_blocks(monkeypatch, block_px):
+    monkeypatch.setattr(segment_module, "HALO_UM", HALO_PX * 0.25)
+    maps = drawn_maps(0)
+    for plane in maps.planes.values():
+        plane.stored[:] = 0
+    for rows, cols in ((slice(20, 60), slice(10, 10 + HALO_PX)), (slice(100, 140), slice(10, 11 + HALO_PX))):
+        maps["segmentation"].stored[rows, cols, 2] = 255
+        maps["distance"].stored[rows, cols] = 255
+    cells = segment(field(0), maps, CellOptions(), decoder="watershed", block_px=block_px)
+    assert cells["area_um2"].tolist() == [40 * HALO_PX / 16]
 
 
 def test_only_the_border_of_the_slide_is_a_border():

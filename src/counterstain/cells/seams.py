@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from counterstain.cells.decoder import Nuclei, numbered_by_first_pixel
 from counterstain.cells.table import COLUMNS, Cells
@@ -23,8 +24,8 @@ HALO_UM = 64.0
 """How far a decoder sees beyond its block at first: eight nuclei."""
 
 GROWN_HALO = 4
-"""By how much the halo is widened on the sides where it cuts a nucleus. What is cut even then is no nucleus and is left out: it
-reaches a quarter of a millimetre beyond its block."""
+"""By how much the halo is widened on the sides where it cuts a clump. What is cut even then is left out: it reaches a quarter
+of a millimetre beyond its block."""
 
 DecodeBox = Callable[[Box], Nuclei]
 """Decodes the maps within a box; labels are (h, w) of the box."""
@@ -44,7 +45,7 @@ def blocks(size: Size, block_px: int = BLOCK_PX) -> Iterator[Box]:
     return Box.whole(size).split(block_px)
 
 
-def cut_block(decode: DecodeBox, block: Box, size: Size, halo_px: int) -> Piece:
+def cut_block(decode: DecodeBox, block: Box, size: Size, halo_px: int, *, grown: int = GROWN_HALO) -> Piece:
     """Return the nuclei whose first pixel lies in a block.
 
     Parameters
@@ -52,17 +53,26 @@ def cut_block(decode: DecodeBox, block: Box, size: Size, halo_px: int) -> Piece:
     decode : a decoder over the maps of the slide.
     block : inside the slide.
     size : of the maps of the whole slide.
-    halo_px : what is added on each side; ``GROWN_HALO`` times that on sides where a nucleus of the block is cut.
+    halo_px : what is added on each side.
+    grown : how many times that is added on the sides where a nucleus of the block is cut; 1 for a decoder that gives no
+        nucleus wider than the halo.
     """
     whole, margins = Box.whole(size), np.full(4, halo_px)
     while True:
         box = _extended(block, margins).intersection(whole)
         nuclei = _owned(decode(box), box, block)
         cut = _cut_sides(nuclei.labels, box, whole)
-        widened = np.where(cut, halo_px * GROWN_HALO, margins)
+        widened = np.where(cut, halo_px * grown, margins)
         if (widened == margins).all():
             return Piece(box=box, nuclei=_without(nuclei, _at_sides(nuclei.labels, cut)))
         margins = widened
+
+
+def no_wider(nuclei: Nuclei, limit_px: int) -> Nuclei:
+    """Return the nuclei without those that are higher or wider than a limit."""
+    boxes = ndimage.find_objects(nuclei.labels)
+    sides = np.array([[rows.stop - rows.start, cols.stop - cols.start] for rows, cols in boxes], np.int64).reshape(-1, 2)
+    return _without(nuclei, np.flatnonzero((sides > limit_px).any(axis=1)) + 1)
 
 
 def touching_border(piece: Piece, size: Size) -> NDArray[np.bool_]:

@@ -16,7 +16,7 @@ from counterstain.cells.deepliif import PublishedRule, automatic_size, magnifica
 from counterstain.cells.describe import described
 from counterstain.cells.measure import gather
 from counterstain.cells.outlines import outlines
-from counterstain.cells.seams import BLOCK_PX, HALO_UM, Piece, blocks, cut_block, joined
+from counterstain.cells.seams import BLOCK_PX, HALO_UM, Piece, blocks, cut_block, joined, no_wider
 from counterstain.cells.table import COLUMNS, FLAG_TOUCHES_BORDER, Cells
 from counterstain.cells.watershed import Watershed
 from counterstain.errors import UsageError
@@ -174,7 +174,11 @@ def _decoder_of(name: DecoderName, options: CellOptions, maps: Maps) -> Decoder:
 
 
 def _cut(maps: Maps, block: Box, decoder: Decoder) -> Piece:
-    return cut_block(lambda box: _decode(maps, box, decoder), block, maps.size, math.ceil(HALO_UM / maps.mpp))
+    """Cut one block. The published rule counts a clump as one, however wide; else nothing wider than the halo is a nucleus."""
+    halo_px = math.ceil(HALO_UM / maps.mpp)
+    if isinstance(decoder, PublishedRule):
+        return cut_block(lambda box: _decode(maps, box, decoder), block, maps.size, halo_px)
+    return cut_block(lambda box: no_wider(_decode(maps, box, decoder), halo_px), block, maps.size, halo_px, grown=1)
 
 
 def _decode(maps: Maps, box: Box, decoder: Decoder) -> Nuclei:
