@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 from conformance.backend import BackendConformance
@@ -17,7 +18,7 @@ from counterstain.training.export import _halved, deepliif_manifest, export_netw
 from counterstain.training.networks.deepliif import DeepLIIFNetwork, DeepLIIFOptions
 from counterstain.training.networks.layers import GeneratorOptions, initialise
 from counterstain.training.onnx_graph import with_half_weights
-from counterstain.training.quantise import MAX_DICE_LOSS, nuclear_dice, quantised
+from counterstain.training.quantise import MAX_DICE_LOSS, _quantise, nuclear_dice, quantised
 from counterstain.training.synthesis.render import synthetic_field
 from counterstain.training.torch_backend import TorchBackend
 from counterstain.training.weights import FILE, read_network, weights_file
@@ -166,3 +167,16 @@ def test_integers_need_annotated_images(network, tmp_path, samples):
     empty = [replace(sample, classes=np.full_like(sample.classes, 255)) for sample in samples]
     with pytest.raises(TrainingError, match="from nan"):
         quantised(colour_graph(8.0, 0.0), empty)
+
+
+def test_a_network_in_integers_runs_and_stays_near(folder, samples):
+    graph = load_bundle(folder).weights["model.onnx"]
+    smaller = _quantise(graph, samples[:2])
+    assert len(smaller) < len(graph) * 1.5  # so few weights that what describes their ranges weighs more
+    image = samples[2].image.astype(np.float32).transpose(2, 0, 1)[np.newaxis] / 127.5 - 1
+    exact, near = (
+        onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"]).run(None, {"image": image})
+        for content in (graph, smaller)
+    )
+    for one, other in zip(exact, near, strict=True):
+        assert 0 < np.abs(one - other).mean() < 0.1  # random weights are more sensitive than trained ones
