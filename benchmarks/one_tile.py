@@ -1,4 +1,4 @@
-"""Measure one tile through a bundle, without PyTorch: python benchmarks/one_tile.py FOLDER THREADS REPEATS; deepliif.py does so.
+"""Measure one tile through a bundle, without PyTorch: python benchmarks/one_tile.py FOLDER THREADS REPEATS.
 
 FOLDER holds the folder ``bundle``; the answer is left in it as ``ours.npz``, and the numbers go to standard output.
 """
