@@ -6,6 +6,8 @@ import shutil
 import pytest
 from PIL import Image
 
+from counterstain.outputs.names import FORMATS
+
 BOXES = "name,row_px,col_px,height_px,width_px\nleft,0,0,96,48\nright,0,48,96,48\n"
 
 
@@ -122,3 +124,20 @@ def test_another_image_is_refused(result, run, draw):
     done = run("segment", result, "--out", "x", "--slide", "small.png")
     assert done.exit_code == 1
     assert "not the image" in done.output
+
+
+def test_maps_in_ome_zarr_give_the_same_cells(good, analyze, run):
+    formats = ("--format", "ome-zarr", "--format", "csv")
+    assert analyze(good, "--mpp", "0.25", *formats).exit_code == 0
+    assert analyze(good, "--mpp", "0.25", *formats, "--overwrite").exit_code == 0
+    done = run("segment", "out", "--out", "again", *formats)
+    assert done.exit_code == 0, done.output
+    assert (good.parent / "again/good/cells.csv").read_bytes() == (good.parent / "out/good/cells.csv").read_bytes()
+    assert (good.parent / "again/good/maps.ome.zarr/zarr.json").is_file()
+
+
+def test_all_formats_are_written_when_named(good, analyze):
+    named = [text for name in FORMATS for text in ("--format", name)]
+    assert analyze(good, "--mpp", "0.25", *named).exit_code == 0
+    folder = good.parent / "out" / "good"
+    assert {path.name for path in folder.iterdir()} == set(content_of(folder)["files"])

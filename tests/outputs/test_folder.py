@@ -111,7 +111,9 @@ def test_every_format_describes_itself():
 
 def test_pictures_are_left_out_of_a_slide_that_is_too_large_for_them():
     assert formats_for(tuple(FORMATS), WHOLE_IMAGE_PIXELS, named=False) == tuple(FORMATS)
-    assert formats_for(tuple(FORMATS), WHOLE_IMAGE_PIXELS + 1, named=False) == ("csv", "geojson", "parquet", "json")
+    assert formats_for(tuple(FORMATS), WHOLE_IMAGE_PIXELS + 1, named=False) == (
+        *("csv", "geojson", "parquet", "geojson.gz", "ome-zarr", "h5ad", "density", "json"),
+    )
 
 
 def test_a_picture_that_was_asked_for_is_not_left_out_in_silence():
@@ -121,4 +123,4 @@ def test_a_picture_that_was_asked_for_is_not_left_out_in_silence():
 
 
 def test_inferred_images_are_needed_by_the_formats_that_show_them():
-    assert [name for name in FORMATS if needs_modalities((name,))] == ["modalities", "ome-tiff"]
+    assert [name for name in FORMATS if needs_modalities((name,))] == ["modalities", "ome-tiff", "ome-zarr"]

@@ -1,4 +1,5 @@
 import dataclasses
+import gzip
 import json
 import uuid
 
@@ -8,7 +9,7 @@ import shapely
 from shapely.geometry import shape
 
 from counterstain.cells.table import COLUMNS, Cells
-from counterstain.outputs.geojson import closed_ring, write_geojson
+from counterstain.outputs.geojson import closed_ring, write_geojson, write_geojson_gz
 
 
 @pytest.fixture
@@ -59,3 +60,13 @@ def test_a_slide_without_nuclei_is_an_empty_collection(analysis, tmp_path):
 
 def test_a_ring_is_closed_and_whole_numbers_are_written_short():
     assert json.dumps(closed_ring(np.array([[0.0, 1.0], [2.0, 1.5], [3.25, 0.0]]))) == "[[1, 0], [1.5, 2], [0, 3.25], [1, 0]]"
+
+
+def test_the_compressed_file_holds_the_same_text_and_is_the_same_in_every_run(analysis, tmp_path):
+    write_geojson(analysis, tmp_path / "cells.geojson")
+    packed = []
+    for name in ("a.gz", "b.gz"):
+        write_geojson_gz(analysis, tmp_path / name)
+        packed.append((tmp_path / name).read_bytes())
+    assert packed[0] == packed[1]
+    assert gzip.decompress(packed[0]) == (tmp_path / "cells.geojson").read_bytes()

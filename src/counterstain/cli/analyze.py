@@ -9,6 +9,7 @@ from counterstain.cli.settings import POSITIVE, cell_options, model_options, reg
 
 FORMAT_HELP = (
     "Write only this; repeat for more: modalities, segmentation, overlay, ome-tiff, csv, geojson, parquet, "
+    "geojson.gz, ome-zarr, h5ad, density, deepliif (these five only when named), "
     "or json for analysis.json alone, which is always written."
 )
 

@@ -3,11 +3,13 @@
 Coordinates are pixels of the slide at full size, x right and y down, as QuPath expects them.
 """
 
+import gzip
+import io
 import json
 import math
 import uuid
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +35,9 @@ MEASUREMENTS = {
 }
 """Column -> measurement, named as QuPath names its own."""
 
+COMPRESSION = 4
+"""Of 9: a few per cent larger than the highest and three times as fast."""
+
 CLASSIFICATIONS = {
     True: {"name": "Positive", "color": [250, 62, 62]},
     False: {"name": "Negative", "color": [112, 112, 225]},
@@ -45,11 +50,27 @@ def write_geojson(analysis: Analysis, path: Path) -> None:
     A feature's id is a UUID made from the slide's name and the ``cell_id``, so that it is the same in every run.
     """
     with replacing(path) as hidden, hidden.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(f'{{"type": "FeatureCollection", "counterstain": {{"format_version": {FORMAT_VERSION}}}, "features": [')
-        for row in range(len(analysis.cells)):
-            file.write("\n" if row == 0 else ",\n")
-            file.write(json.dumps(feature(analysis.cells, row, analysis.slide.name), allow_nan=False, ensure_ascii=False))
-        file.write("\n]}\n")
+        _write_features(analysis, file)
+
+
+def write_geojson_gz(analysis: Analysis, path: Path) -> None:
+    """Write the same text compressed with gzip; equal cells give equal bytes."""
+    with (
+        replacing(path) as hidden,
+        hidden.open("wb") as raw,
+        gzip.GzipFile(filename="", mode="wb", compresslevel=COMPRESSION, fileobj=raw, mtime=0) as packed,
+        io.TextIOWrapper(packed, encoding="utf-8", newline="\n") as file,
+    ):
+        _write_features(analysis, file)
+
+
+def _write_features(analysis: Analysis, file: TextIO) -> None:
+    """Write one feature after the other, so that no more than one is in memory."""
+    file.write(f'{{"type": "FeatureCollection", "counterstain": {{"format_version": {FORMAT_VERSION}}}, "features": [')
+    for row in range(len(analysis.cells)):
+        file.write("\n" if row == 0 else ",\n")
+        file.write(json.dumps(feature(analysis.cells, row, analysis.slide.name), allow_nan=False, ensure_ascii=False))
+    file.write("\n]}\n")
 
 
 def feature(cells: Cells, row: int, slide_name: str) -> dict[str, Any]:

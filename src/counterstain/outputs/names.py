@@ -9,7 +9,9 @@ from pathlib import Path
 
 from counterstain.analysis import Analysis
 from counterstain.errors import OutputError, UsageError
-from counterstain.outputs.geojson import write_geojson
+from counterstain.outputs.deepliif_cells import write_deepliif_cells
+from counterstain.outputs.density import write_density
+from counterstain.outputs.geojson import write_geojson, write_geojson_gz
 from counterstain.outputs.ome_tiff import write_ome_tiff
 from counterstain.outputs.pictures import write_modality, write_overlay, write_segmentation
 from counterstain.outputs.tables import write_csv
@@ -29,7 +31,11 @@ class Format:
     writers: Callable[[Panel], dict[str, Writer]]
     """File name -> writer, for what a model infers."""
     needs: str | None = None
-    """A module that must be installed, and that comes with the extra ``slides``."""
+    """A module that must be installed."""
+    extra: str = "slides"
+    """The extra of this package that brings it."""
+    is_default: bool = True
+    """Whether it is written when nothing is asked for."""
     is_picture: bool = False
     """Whether the whole slide is in memory while it is written."""
 
@@ -43,8 +49,18 @@ def _modalities(panel: Panel) -> dict[str, Writer]:
     return {f"{channel.name}.png": partial(write_modality, channel_name=channel.name) for channel in panel.modalities}
 
 
-def _parquet(analysis: Analysis, path: Path) -> None:
-    importlib.import_module("counterstain.outputs.parquet").write_parquet(analysis, path)
+def _late(module: str, function: str) -> Writer:
+    """Return a writer whose module, and what that needs, is imported when it is called."""
+
+    def write(analysis: Analysis, path: Path) -> None:
+        getattr(importlib.import_module(f"counterstain.outputs.{module}"), function)(analysis, path)
+
+    return write
+
+
+def _densities(_: Panel) -> dict[str, Writer]:
+    files = {"density.png": False, "positive_density.png": True}
+    return {name: partial(write_density, only_positive=positive) for name, positive in files.items()}
 
 
 FORMATS: dict[str, Format] = {
@@ -58,19 +74,48 @@ FORMATS: dict[str, Format] = {
     ),
     "csv": Format(description="one row per nucleus", writers=lambda _: {"cells.csv": write_csv}),
     "geojson": Format(description="outlines for QuPath", writers=lambda _: {"cells.geojson": write_geojson}),
-    "parquet": Format(description="one row per nucleus, typed", writers=lambda _: {"cells.parquet": _parquet}, needs="pyarrow"),
+    "parquet": Format(
+        description="one row per nucleus, typed",
+        writers=lambda _: {"cells.parquet": _late("parquet", "write_parquet")},
+        needs="pyarrow",
+    ),
+    "geojson.gz": Format(
+        description="outlines for QuPath, compressed",
+        writers=lambda _: {"cells.geojson.gz": write_geojson_gz},
+        is_default=False,
+    ),
+    "ome-zarr": Format(
+        description="all inferred planes, of slides of any size",
+        writers=lambda _: {"maps.ome.zarr": _late("ome_zarr", "write_ome_zarr")},
+        needs="zarr",
+        is_default=False,
+    ),
+    "h5ad": Format(
+        description="one row per nucleus, for scanpy and squidpy",
+        writers=lambda _: {"cells.h5ad": _late("h5ad", "write_h5ad")},
+        needs="anndata",
+        extra="export",
+        is_default=False,
+    ),
+    "density": Format(description="where nuclei are dense, on a thumbnail", writers=_densities, is_default=False),
+    "deepliif": Format(
+        description="cell data as the published DeepLIIF software writes them",
+        writers=lambda _: {"cells.deepliif.json": write_deepliif_cells},
+        is_picture=True,
+        is_default=False,
+    ),
     "json": Format(description="nothing but analysis.json, which is always written", writers=lambda _: {}),
 }
 
 
 def default_formats() -> tuple[str, ...]:
-    """Return every format whose needs are installed."""
-    return tuple(name for name, form in FORMATS.items() if form.is_available)
+    """Return every format that is written when nothing is asked for and whose needs are installed."""
+    return tuple(name for name, form in FORMATS.items() if form.is_default and form.is_available)
 
 
 def skipped_formats() -> tuple[str, ...]:
     """Return the formats that the default leaves out because something is not installed."""
-    return tuple(name for name, form in FORMATS.items() if not form.is_available)
+    return tuple(name for name, form in FORMATS.items() if form.is_default and not form.is_available)
 
 
 def check_formats(names: Iterable[str]) -> None:
@@ -87,7 +132,8 @@ def check_formats(names: Iterable[str]) -> None:
         if name not in FORMATS:
             raise UsageError(f"unknown format {name!r}; choose among {', '.join(FORMATS)}")
         if not FORMATS[name].is_available:
-            raise OutputError(f'the format {name} needs {FORMATS[name].needs}; run: pip install "counterstain[slides]"')
+            form = FORMATS[name]
+            raise OutputError(f'the format {name} needs {form.needs}; run: pip install "counterstain[{form.extra}]"')
 
 
 def formats_for(names: Iterable[str], pixels: int, *, named: bool) -> tuple[str, ...]:
@@ -117,7 +163,7 @@ def formats_for(names: Iterable[str], pixels: int, *, named: bool) -> tuple[str,
 
 def needs_modalities(names: Iterable[str]) -> bool:
     """Return whether a format shows inferred images."""
-    return any(name in ("modalities", "ome-tiff") for name in names)
+    return any(name in ("modalities", "ome-tiff", "ome-zarr") for name in names)
 
 
 def writers_for(names: Iterable[str], panel: Panel) -> dict[str, Writer]:

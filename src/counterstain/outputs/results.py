@@ -15,7 +15,11 @@ from counterstain.outputs.ome_tiff import read_ome_tiff
 from counterstain.outputs.record import FILE_NAME, read_record
 from counterstain.outputs.tables import read_csv
 from counterstain.outputs.version import FORMAT_VERSION
+from counterstain.panel import Panel
 from counterstain.stitching.maps import Maps
+
+NEEDS = {"cells.parquet": "pyarrow", "maps.ome.zarr": "zarr"}
+"""File -> the module that reads it."""
 
 Result = TypeVar("Result")
 Record = dict[str, Any]
@@ -82,8 +86,11 @@ def read_maps(folder: Path, content: Record) -> Maps:
         It has none, or damaged ones.
     """
     panel, mpp = read_manifest(folder, content).panel, content["slide"]["analysed_mpp"]
-    readers = {"modalities.ome.tiff": lambda path: read_ome_tiff(path, panel, mpp)}
-    path, reader = _first(folder, content, readers, "--format ome-tiff")
+    readers = {
+        "maps.ome.zarr": lambda path: _read_ome_zarr(path, panel, mpp),
+        "modalities.ome.tiff": lambda path: read_ome_tiff(path, panel, mpp),
+    }
+    path, reader = _first(folder, content, readers, "--format ome-tiff or ome-zarr")
     try:
         return reader(path)
     except (ValueError, OSError) as error:
@@ -101,7 +108,7 @@ def _first(
     folder: Path, content: Record, readers: Mapping[str, Callable[[Path], Result]], remedy: str
 ) -> tuple[Path, Callable[[Path], Result]]:
     for name, reader in readers.items():
-        is_readable = name != "cells.parquet" or importlib.util.find_spec("pyarrow")
+        is_readable = name not in NEEDS or importlib.util.find_spec(NEEDS[name])
         if name in content["files"] and (folder / name).exists() and is_readable:
             return folder / name, reader
     raise OutputError(
@@ -112,3 +119,8 @@ def _first(
 def _read_parquet(path: Path) -> Cells:
     cells: Cells = importlib.import_module("counterstain.outputs.parquet").read_parquet(path)
     return cells
+
+
+def _read_ome_zarr(path: Path, panel: Panel, mpp: float) -> Maps:
+    maps: Maps = importlib.import_module("counterstain.outputs.ome_zarr").read_ome_zarr(path, panel, mpp)
+    return maps
