@@ -1,6 +1,7 @@
 """Bundles in fewer bits, weights for other programs, and the model in memory as a backend."""
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 
 import numpy as np
 import onnx
@@ -14,12 +15,16 @@ from counterstain.errors import TrainingError
 from counterstain.inference.bundle import load_bundle, write_bundle
 from counterstain.inference.onnx import OnnxBackend
 from counterstain.panel import SEGMENTATION, Channel, Panel
-from counterstain.training.export import _halved, deepliif_manifest, export_network
+from counterstain.training.checkpoint import Checkpoint, save_checkpoint
+from counterstain.training.export import _halved, deepliif_manifest, export_network, export_run
 from counterstain.training.networks.deepliif import DeepLIIFNetwork, DeepLIIFOptions
 from counterstain.training.networks.layers import GeneratorOptions, initialise
 from counterstain.training.onnx_graph import with_half_weights
+from counterstain.training.options import PairedOptions
 from counterstain.training.quantise import MAX_DICE_LOSS, _quantise, nuclear_dice, quantised
+from counterstain.training.recipe import TrainOptions
 from counterstain.training.synthesis.render import synthetic_field
+from counterstain.training.tasks.deepliif import DeepLIIFTaskOptions, deepliif_network
 from counterstain.training.torch_backend import TorchBackend
 from counterstain.training.weights import FILE, read_network, weights_file
 
@@ -180,3 +185,36 @@ def test_a_network_in_integers_runs_and_stays_near(folder, samples):
     )
     for one, other in zip(exact, near, strict=True):
         assert 0 < np.abs(one - other).mean() < 0.1  # random weights are more sensitive than trained ones
+
+
+def saved_run(folder, options, network):
+    """Write what a finished run leaves behind."""
+    folder.mkdir()
+    (folder / "options.json").write_text(json.dumps(asdict(options)))
+    state = network.state_dict()
+    save_checkpoint(
+        Checkpoint(step=1, model=state, average=state, others={}, optimizers={}, best_score=0.0, stale=0), folder / "best.pt"
+    )
+    return folder / "best.pt"
+
+
+def test_a_run_of_the_paper_architecture_becomes_a_bundle(tmp_path):
+    given = DeepLIIFTaskOptions(modalities=("dapi",), network=OPTIONS)
+    options = TrainOptions(task="deepliif", deepliif=given, paired=PairedOptions(manifest="sets/kidney.toml"))
+    trained = deepliif_network(given)
+    checkpoint = saved_run(tmp_path / "run", options, trained)
+    assert export_run(checkpoint, tmp_path / "bundle", name="kidney", version="2", files={}) < 1e-4
+    bundle = load_bundle(tmp_path / "bundle")
+    assert (bundle.manifest.decoder, bundle.manifest.training_data) == ("deepliif", ("sets listed in kidney.toml",))
+    assert [channel.name for channel in bundle.manifest.panel.channels] == ["dapi", "segmentation"]
+    batch = np.random.default_rng(0).random((1, 3, 32, 32), dtype=np.float32)
+    expected = TorchBackend(trained, bundle.manifest).run(batch)
+    for name, values in OnnxBackend(bundle, threads=1).run(batch).items():
+        np.testing.assert_allclose(values, expected[name], atol=1e-4)
+
+
+def test_a_run_of_unpaired_translation_becomes_no_bundle(network, tmp_path):
+    options = TrainOptions(task="cyclegan", paired=PairedOptions(manifest="sets.toml"))
+    checkpoint = saved_run(tmp_path / "run", options, network)
+    with pytest.raises(TrainingError, match="infers no nuclei"):
+        export_run(checkpoint, tmp_path / "bundle", name="x", version="1", files={})
