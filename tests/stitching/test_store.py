@@ -75,3 +75,13 @@ def test_damaged_maps_are_named(tmp_path, content):
     (tmp_path / "dapi" / "zarr.json").write_text(content)
     with pytest.raises(OutputError, match=r"dapi are damaged"):
         on_disk(tmp_path)
+
+
+def test_a_damaged_part_is_named_when_it_is_read(tmp_path):
+    maps, tile = on_disk(tmp_path), next(iter(GRID))
+    put(maps, tile, values_of(tile))
+    chunk = next(path for path in (tmp_path / "dapi" / "c").rglob("*") if path.is_file())
+    chunk.write_bytes(chunk.read_bytes()[:5])
+    with pytest.raises(OutputError, match="dapi are damaged"):
+        maps["dapi"].as_bytes(tile.keep)
+    assert maps["segmentation"].as_bytes(tile.keep).any()

@@ -6,7 +6,9 @@ A chunk is the core of a tile, so each tile writes whole chunks of its own. A ch
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import zarr
+from numpy.typing import NDArray
 
 from counterstain.errors import OutputError
 from counterstain.geometry import Size
@@ -32,8 +34,30 @@ def stored_maps(folder: Path, *, size: Size, mpp: float, panel: Panel, chunk_px:
         What is in the folder is damaged or of another size.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    planes = {channel.name: Plane(_array(folder / channel.name, channel, size, chunk_px)) for channel in panel.channels}
+    planes = {channel.name: Plane(_Stored(folder / channel.name, channel, size, chunk_px)) for channel in panel.channels}
     return Maps(size=size, mpp=mpp, panel=panel, planes=planes)
+
+
+class _Stored:
+    """A Zarr array that says where it lies when a part of it cannot be read."""
+
+    def __init__(self, path: Path, channel: Channel, size: Size, chunk_px: int) -> None:
+        self._path = path
+        self._array = _array(path, channel, size, chunk_px)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        shape: tuple[int, ...] = self._array.shape
+        return shape
+
+    def __getitem__(self, slices: Any) -> NDArray[np.uint8]:
+        try:
+            return np.asarray(self._array[slices])
+        except (RuntimeError, ValueError) as error:  # what the codecs of zarr raise
+            raise OutputError(f"the maps in {self._path} are damaged: {error}; remove the folder and run again") from error
+
+    def __setitem__(self, slices: Any, values: NDArray[np.uint8]) -> None:
+        self._array[slices] = values
 
 
 def _array(path: Path, channel: Channel, size: Size, chunk_px: int) -> Any:
