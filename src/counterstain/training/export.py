@@ -36,10 +36,11 @@ PARITY_LIMIT = 1e-3
 HALF_LIMIT = 1 / 255
 """Largest allowed mean difference that weights of float16 may make, on a scale of 0 to 1: one grey level."""
 
-TILE_PX, MARGIN_PX = 512, 64
+TILE_PX, MARGIN_PX = 640, 64
+"""Of the compact network: a core of 512, so that the usual image of 512 x 512 is one tile."""
 
-PAPER_MARGIN_PX = 32
-"""A sixteenth of the tile, as the published software overlaps its tiles on each side."""
+PAPER_TILE_PX, PAPER_MARGIN_PX = 512, 32
+"""A margin of a sixteenth of the tile on each side, as the published software overlaps its tiles."""
 
 TRAINING_DATA = (
     "images rendered from Data Science Bowl 2018 stage 1 tissue and fluorescence tiles (BBBC038), CC0",
@@ -152,7 +153,7 @@ def deepliif_manifest(network: DeepLIIFNetwork, panel: Panel, *, name: str, vers
         version=version,
         panel=panel,
         mpp=DEFAULT_MPP,
-        tile_px=max(TILE_PX, network.stride_px),
+        tile_px=max(PAPER_TILE_PX, network.stride_px),
         margin_px=PAPER_MARGIN_PX,
         stride_px=network.stride_px,
         decoder="deepliif",
