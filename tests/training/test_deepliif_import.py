@@ -272,6 +272,28 @@ def test_a_damaged_archive_is_refused(network, tmp_path):
             read_torchscript(path)
 
 
+def test_any_change_of_a_torchscript_pickle_is_read_or_refused(network, tmp_path):
+    """Bytes of the pickle are changed at random: whatever that makes of it, tensors come out or one message."""
+    path, rng = tmp_path / "G1.pt", np.random.default_rng(0)
+    save_traced(network.translators["dapi"], path)
+    with zipfile.ZipFile(path) as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    pickle = next(name for name in entries if name.endswith("data.pkl"))
+    refused = 0
+    for _ in range(150):
+        changed = bytearray(entries[pickle])
+        for position in rng.integers(0, len(changed), 3):
+            changed[position] = rng.integers(0, 256)
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, content in entries.items():
+                archive.writestr(name, bytes(changed) if name == pickle else content)
+        try:
+            assert all(isinstance(value, torch.Tensor) for value in read_torchscript(path).values())
+        except TrainingError:
+            refused += 1
+    assert refused > 20
+
+
 @pytest.mark.parametrize(
     ("text", "value"),
     [

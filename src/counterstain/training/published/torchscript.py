@@ -31,6 +31,21 @@ _DTYPES = {
 
 _MARK = object()
 
+_FAULTS = (
+    zipfile.BadZipFile,
+    zlib.error,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    OSError,
+    EOFError,
+    ArithmeticError,
+    RuntimeError,  # of torch, and of a tree without an end
+    StopIteration,
+)
+"""What a damaged archive can lead to."""
+
 Instruction = Callable[[list[Any], dict[int, Any], Any], None]
 
 
@@ -56,11 +71,11 @@ def read_torchscript(path: Path) -> dict[str, Tensor]:
         with zipfile.ZipFile(path) as archive:
             top = _top(archive)
             root = _interpret(_entry(archive, f"{top}data.pkl"), lambda key: _entry(archive, f"{top}data/{key}"))
-    except (zipfile.BadZipFile, zlib.error, KeyError, IndexError, ValueError, TypeError, AttributeError, OSError) as error:
+        return dict(_tensors(root, ""))
+    except _FAULTS as error:
         raise TrainingError(
             f"{path} cannot be read without executing it ({error}); use the .pth files of the same model instead"
         ) from error
-    return dict(_tensors(root, ""))
 
 
 def _top(archive: zipfile.ZipFile) -> str:
