@@ -6,6 +6,9 @@ import pytest
 from counterstain.errors import OutputError
 from counterstain.outputs.atomic import replacing, replacing_folder
 
+DEAD = 99_999_999
+"""A process id that no system gives."""
+
 
 def names(folder):
     return sorted(entry.name for entry in folder.iterdir())
@@ -100,7 +103,7 @@ def test_a_disk_that_fills_between_the_two_renames_restores_the_old_folder(tmp_p
 
 
 def test_what_a_killed_run_set_aside_is_put_back(tmp_path):
-    aside, stale = tmp_path / ".out.old", tmp_path / ".out.part"
+    aside, stale = tmp_path / f".out.{DEAD}.old", tmp_path / f".out.{DEAD}.part"
     aside.mkdir()
     stale.mkdir()
     (aside / "notes.txt").write_text("mine")
@@ -117,3 +120,33 @@ def test_a_folder_does_not_replace_a_file(tmp_path):
         (hidden / "a").write_text("x")
     assert (tmp_path / "out").read_text() == "mine"
     assert names(tmp_path) == ["out"]
+
+
+def test_two_runs_do_not_remove_each_other_s_work(tmp_path):
+    theirs = tmp_path / f".out.{os.getppid()}.part"
+    theirs.mkdir()
+    (theirs / "half").write_text("half")
+    with pytest.raises(OutputError, match="another run is writing to this folder"), replacing_folder(tmp_path / "out", bool):
+        pass
+    assert names(tmp_path) == [theirs.name]
+    assert names(theirs) == ["half"]
+
+
+def test_the_folder_of_another_name_is_nobody_s_business(tmp_path):
+    theirs = tmp_path / f".out.b.{os.getppid()}.part"
+    theirs.mkdir()
+    with replacing_folder(tmp_path / "out", bool) as hidden:
+        (hidden / "a").write_text("x")
+    assert names(tmp_path) == [theirs.name, "out"]
+
+
+def test_a_link_to_a_folder_stays_and_the_folder_is_replaced(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "old.csv").write_text("old")
+    (tmp_path / "elsewhere" / "notes.txt").write_text("mine")
+    (tmp_path / "out").symlink_to("elsewhere")
+    with replacing_folder(tmp_path / "out", lambda name: name == "old.csv") as hidden:
+        (hidden / "new.csv").write_text("new")
+    assert (tmp_path / "out").is_symlink()
+    assert names(tmp_path / "elsewhere") == ["new.csv", "notes.txt"]
+    assert names(tmp_path) == ["elsewhere", "out"]

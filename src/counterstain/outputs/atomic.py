@@ -6,6 +6,7 @@ writing, an error or Ctrl-C, removes the hidden name. Knows nothing about what i
 
 import errno
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -58,24 +59,65 @@ def replacing(path: Path) -> Iterator[Path]:
 def replacing_folder(folder: Path, is_ours: Callable[[str], bool]) -> Iterator[Path]:
     """Yield an empty hidden folder; when the block ends well it takes the place of ``folder``, else it is removed.
 
-    Of an older folder, the entries for whose names ``is_ours`` is false are kept.
+    Of an older folder, the entries for whose names ``is_ours`` is false are kept. Where ``folder`` is a link, what it points
+    to is replaced and the link stays.
 
     Raises
     ------
     OutputError
-        The operating system refuses; an older folder is unchanged.
+        Another process is writing the same folder, or the operating system refuses; an older folder is unchanged.
     """
-    hidden, old = folder.with_name(f".{folder.name}.part"), folder.with_name(f".{folder.name}.old")
+    folder = folder.resolve()
+    hidden, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{end}") for end in ("part", "old"))
     with explained(folder):
         try:
-            shutil.rmtree(hidden, ignore_errors=True)  # left by a run that was killed
+            aside = _left_behind(folder)
             hidden.mkdir(parents=True)
             yield hidden
-            _put_back(old, folder, is_ours)
+            for earlier in aside:
+                _put_back(earlier, folder, is_ours)
             _swap(hidden, folder, old)
         finally:
             shutil.rmtree(hidden, ignore_errors=True)
         _put_back(old, folder, is_ours)
+
+
+def _left_behind(folder: Path) -> list[Path]:
+    """Remove what killed runs had half written and return what they had set aside.
+
+    Raises
+    ------
+    OutputError
+        A process that is alive is writing the same folder.
+    """
+    name, aside = re.compile(rf"\.{re.escape(folder.name)}\.(\d+)\.(part|old)"), []
+    for path in sorted(folder.parent.iterdir()) if folder.parent.is_dir() else []:
+        found = name.fullmatch(path.name)
+        if found is None:
+            continue
+        process = int(found[1])
+        if process != os.getpid() and _is_alive(process):
+            raise OutputError(
+                f"another run is writing to this folder: {folder} (process {process}); wait for it, choose another --out, "
+                f"or remove {path} if there is no such run"
+            )
+        if found[2] == "old":
+            aside.append(path)
+        else:
+            shutil.rmtree(path, ignore_errors=True)
+    return aside
+
+
+def _is_alive(process: int) -> bool:
+    if os.name == "nt":  # where signal 0 is not a question
+        return False
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _swap(new: Path, folder: Path, old: Path) -> None:
