@@ -100,7 +100,7 @@ def records_of(analysis: Analysis, version: Version) -> Iterator[CellRecord]:
     if version in (3, 4):
         value = np.rint(np.nan_to_num(cells["marker_max"]) * 255).astype(np.int64)
     else:
-        value = _means(labels, density_image(slide.read(whole, slide.resolution.mpp)), len(cells))
+        value = mean_density(labels, density_image(slide.read(whole, slide.resolution.mpp)), len(cells))
     yield from records(labels, cells["is_positive"], value)
 
 
@@ -147,7 +147,8 @@ def _extremes(
     return found
 
 
-def _means(labels: NDArray[np.int32], density: NDArray[np.uint16], count: int) -> NDArray[np.int64]:
+def mean_density(labels: NDArray[np.int32], density: NDArray[np.uint16], count: int) -> NDArray[np.int64]:
+    """Return (count,) int64: the rounded mean of a density image over each label; 0 where there is no pixel."""
     inside = labels > 0
     totals = np.bincount(labels[inside], density[inside], count + 1)[1:]
     sizes = np.bincount(labels[inside], minlength=count + 1)[1:]

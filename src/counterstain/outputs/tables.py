@@ -13,7 +13,7 @@ from counterstain.analysis import Analysis
 from counterstain.cells.table import COLUMNS, Cells
 from counterstain.outputs.atomic import replacing
 
-ROWS_AT_ONCE = 65_536
+ROWS_AT_ONCE = 8192
 """Rows that are text in memory while a table of any length is written or read."""
 
 NO_OUTLINE: NDArray[np.float64] = np.zeros((0, 2))
