@@ -141,3 +141,23 @@ def test_all_formats_are_written_when_named(good, analyze):
     assert analyze(good, "--mpp", "0.25", *named).exit_code == 0
     folder = good.parent / "out" / "good"
     assert {path.name for path in folder.iterdir()} == set(content_of(folder)["files"])
+
+
+def test_segmenting_equals_the_run_with_another_decoder_and_pixel_size(good, analyze, run):
+    options = (
+        "--decoder",
+        "deepliif",
+        "--threshold",
+        "0.3",
+        "--max-area-um2",
+        "2000",
+        "--format",
+        "csv",
+        "--format",
+        "geojson",
+    )
+    assert analyze(good, "--mpp", "0.4", *options, "--format", "ome-tiff").exit_code == 0
+    assert run("segment", "out", "--out", "again", *options).exit_code == 0
+    for name in ("cells.csv", "cells.geojson"):
+        assert (good.parent / "again/good" / name).read_bytes() == (good.parent / "out/good" / name).read_bytes()
+    assert content_of(good.parent / "again" / "good")["counts"]["nuclei"] > 0
