@@ -128,6 +128,31 @@ def test_a_pixel_size_that_is_far_too_coarse_is_refused(good, analyze):
     assert "too coarse" in result.stderr
 
 
+def test_an_image_in_the_folder_of_its_own_result_is_never_replaced(good, run):
+    place = good.parent / "data" / "overlay"
+    place.mkdir(parents=True)
+    original = good.read_bytes()
+    for name in ("overlay.png", "dapi.png"):
+        (place / name).write_bytes(original)
+    result = run("analyze", place, "--out", "data", "--bundle", "classical", "--overwrite")
+    assert result.exit_code == 1
+    assert "would replace its own input; choose another --out" in result.stderr
+    assert entries(place) == ["dapi.png", "overlay.png"]
+    assert (place / "overlay.png").read_bytes() == original
+
+
+def test_a_result_that_appeared_meanwhile_is_not_replaced(good, analyze, monkeypatch):
+    class Racing(ClassicalBackend):
+        def run(self, batch):
+            (good.parent / "out" / "good").mkdir(exist_ok=True)
+            (good.parent / "out" / "good" / "analysis.json").write_text("of the faster run")
+            return super().run(batch)
+
+    monkeypatch.setitem(backend_names.BACKENDS, "classical", lambda threads: Racing())
+    assert "already holds analysis.json" in analyze("good.png", "--format", "json").stderr
+    assert (good.parent / "out" / "good" / "analysis.json").read_text() == "of the faster run"
+
+
 def test_a_file_where_the_output_folder_should_be_is_named(good, run):
     (good.parent / "out").write_text("a file")
     result = run("analyze", "good.png", "--out", "out", "--bundle", "classical")

@@ -5,7 +5,7 @@ import pytest
 
 from counterstain.errors import OutputError, UsageError
 from counterstain.outputs import names as format_names
-from counterstain.outputs.folder import check_free, is_output, write_folder, written_files
+from counterstain.outputs.folder import check_apart, check_free, homes, is_output, write_folder, written_files
 from counterstain.outputs.names import (
     FORMATS,
     WHOLE_IMAGE_PIXELS,
@@ -89,6 +89,15 @@ def test_a_file_in_the_place_of_the_folder_is_named(tmp_path):
     (tmp_path / "tile").write_text("mine")
     with pytest.raises(OutputError, match="is a file"):
         check_free(tmp_path / "tile", ("csv",), DEFAULT_PANEL)
+
+
+def test_a_folder_that_holds_an_input_however_deep_is_not_replaced(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "tile")
+    inhabited = homes([tmp_path / "tile" / "raw" / "a.png", tmp_path / "b.png"])
+    for name in ("tile", "tile/raw", "link"):
+        with pytest.raises(OutputError, match="would replace its own input; choose another --out"):
+            check_apart(tmp_path / name, inhabited)
+    check_apart(tmp_path / "a", inhabited)
 
 
 def test_an_unknown_format_lists_the_known_ones():

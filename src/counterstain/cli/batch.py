@@ -11,7 +11,7 @@ from counterstain.cli.console import Bars
 from counterstain.cli.inputs import Input
 from counterstain.errors import CounterstainError
 from counterstain.inference.backend import Backend
-from counterstain.outputs.folder import check_free, write_folder
+from counterstain.outputs.folder import check_apart, check_free, homes, write_folder
 from counterstain.outputs.names import formats_for, needs_modalities
 from counterstain.outputs.record import read_record
 from counterstain.outputs.summary import Failure
@@ -57,9 +57,11 @@ def run_batch(
 
     Only errors that belong to one input are passed over; anything else is a fault of this program and is raised.
     """
+    inhabited = homes(item.path for item in inputs)
     for item in inputs:
         bars.begin(item.name)
         try:
+            check_apart(job.out / item.name, inhabited)
             outcome.records.append((item.name, analyse_file(item, job, bars)))
         except (CounterstainError, OSError) as error:
             outcome.failures.append(Failure(name=item.name, source=str(item.path), error=str(error)))
@@ -90,6 +92,8 @@ def analyse_slide(slide: Slide, job: Job, folder: Path, *, source: str, bars: Ba
         scores=_scores(analysis, job),
         warnings=(*analysis.warnings, *_left_out(job.formats, formats)),
     )
+    if not job.overwrite:
+        check_free(folder, formats, job.backend.manifest.panel)  # another run may have been faster
     write_folder(analysis, folder, formats)
     shutil.rmtree(work, ignore_errors=True)  # the maps of a large slide, which went on disk
     content = read_record(folder)

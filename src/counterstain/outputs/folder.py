@@ -42,6 +42,29 @@ def is_output(path: Path) -> bool:
     return path.name in written_files(path.parent)
 
 
+def homes(inputs: Iterable[Path]) -> frozenset[Path]:
+    """Return every folder, however far up, that holds an input."""
+    return frozenset(parent for path in inputs for parent in path.resolve().parents)
+
+
+def check_apart(folder: Path, inhabited: frozenset[Path]) -> None:
+    """Check that no input lies in a folder that is about to be replaced.
+
+    Parameters
+    ----------
+    inhabited : the ``homes`` of the inputs.
+
+    Raises
+    ------
+    OutputError
+        One does.
+    """
+    if folder.resolve() in inhabited:
+        raise OutputError(
+            f"{folder} holds an image to analyse, so a result there would replace its own input; choose another --out"
+        )
+
+
 def check_free(folder: Path, formats: Iterable[str], panel: Panel) -> None:
     """Check that writing would replace nothing.
 
