@@ -168,6 +168,8 @@ def test_training_stops_early_when_validation_stays_as_it_is(strips: Path, tmp_p
     assert load_checkpoint(folder / "last.pt").step == 4
     assert load_checkpoint(folder / "last.pt").stale == 3
     assert load_checkpoint(folder / "best.pt").step == 1
+    train(replace(options, loop=still), silent)
+    assert load_checkpoint(folder / "last.pt").step == 4
 
 
 def test_the_linear_schedule_is_constant_up_to_the_middle_and_then_a_line_to_zero() -> None:

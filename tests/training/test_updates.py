@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -76,3 +77,54 @@ def test_numbers_and_pictures_are_in_tensorboard(run) -> None:
 def test_without_validation_the_latest_checkpoint_is_the_best(run) -> None:
     _, _, folder = run(OneWeight(slope=0.1), replace(LOOP, steps=3, validate_every=2))
     assert load_checkpoint(folder / "best.pt").step == 3
+
+
+class MinuteClock:
+    """A clock on which a minute passes between two looks; the fixture ``run`` trains on it."""
+
+    def __init__(self) -> None:
+        self.minutes = 0
+
+    def __call__(self) -> float:
+        self.minutes += 1
+        return 60.0 * self.minutes
+
+
+TIMED = replace(LOOP, steps=100, max_minutes=4.0, schedule="linear", checkpoint_every=1, log_every=1)
+
+
+@pytest.fixture
+def minutes(monkeypatch: pytest.MonkeyPatch) -> MinuteClock:
+    clock = MinuteClock()
+    monkeypatch.setattr(loop_module, "time", SimpleNamespace(monotonic=clock))
+    return clock
+
+
+def test_a_resumed_run_goes_on_with_the_time_it_had_left(minutes, run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class StopError(Exception):
+        pass
+
+    def stop_at_step_3(line: str) -> None:
+        if line.startswith("step 3"):
+            raise StopError
+
+    monkeypatch.setattr(loop_module, "build_task", lambda options, report: OneWeight(slope=1.0))
+    with pytest.raises(StopError):
+        train(TrainOptions(name="one", folder=str(tmp_path), loop=TIMED), stop_at_step_3)
+    weight, _, folder = run(OneWeight(slope=1.0), TIMED)
+    # four steps at progress 1/4, 1/2, 3/4, 1, as in one go: the linear rate is 1, 1, 1/2 and 0 of its peak
+    assert load_checkpoint(folder / "last.pt").step == 4
+    assert weight == pytest.approx(1 - 0.1 * 2.5)
+
+
+def test_a_run_whose_time_is_over_is_left_as_it_is(minutes, run) -> None:
+    folder = run(OneWeight(slope=1.0), TIMED)[2]
+    before = (folder / "last.pt").read_bytes()
+    run(OneWeight(slope=1.0), TIMED)
+    assert (folder / "last.pt").read_bytes() == before
+
+
+def test_a_checkpoint_without_minutes_starts_the_clock(tmp_path: Path) -> None:
+    content = {"step": 7, "model": {}, "average": {}, "optimizer": {}, "best_score": 0.5, "format_version": 1}
+    torch.save(content, tmp_path / "last.pt")
+    assert load_checkpoint(tmp_path / "last.pt").minutes == 0

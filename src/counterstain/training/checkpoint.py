@@ -33,6 +33,8 @@ class Checkpoint:
     best_score: float
     stale: int
     """Validations since the best one."""
+    minutes: float = 0.0
+    """Time spent so far; 0 in files written before it was kept."""
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:

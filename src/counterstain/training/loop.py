@@ -52,21 +52,21 @@ def train(options: TrainOptions, report: Report) -> Path:
     task = build_task(options, report)
     state = _State(task, fabric, loop)
     state.resume(folder / "last.pt")
-    if state.step >= loop.steps:
+    if _is_finished(state, loop):
         return folder
     with fabric.rank_zero_first():
         batches = task.batches(state.step, fabric.global_rank)
     validation = task.validation() if fabric.is_global_zero else {}
-    started = time.monotonic()
+    started = time.monotonic() - 60 * state.minutes
     with Log(folder, state.step) if fabric.is_global_zero else nullcontext() as log:
         for batch in batches:
-            minutes = (time.monotonic() - started) / 60
-            progress = _progress(state.step, minutes, fabric, loop)
+            state.minutes = (time.monotonic() - started) / 60
+            progress = _progress(state, fabric, loop)
             terms = _update(state, batch.to(fabric.device), learning_rate(state.step, progress, loop), loop)
             step, done = state.step, progress >= 1 or state.step >= loop.steps
             if log and (step % loop.log_every == 0 or done):
                 loss = log.write_losses(step, terms)
-                report(f"step {step}  loss {loss:.4f}  {minutes:.1f} min")
+                report(f"step {step}  loss {loss:.4f}  {state.minutes:.1f} min")
             if step % loop.validate_every == 0 or done:
                 score = _validate_average(state, validation, log, report)
                 _picture(state, batch, log)
@@ -105,7 +105,7 @@ class _State:
         for name, network in task.networks.items():
             self.models[name], self.optimizers[name] = fabric.setup(network, task.optimizers[name])
         self.average = WeightAverage(task.networks[MODEL], loop.ema_decay)
-        self.step, self.best_score, self.stale = 0, -math.inf, 0
+        self.step, self.minutes, self.best_score, self.stale = 0, 0.0, -math.inf, 0
 
     def is_better(self, score: float) -> bool:
         """Remember a score, and say whether it is the best so far."""
@@ -127,6 +127,7 @@ class _State:
             optimizers={name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
             best_score=self.best_score,
             stale=self.stale,
+            minutes=self.minutes,
         )
 
     def resume(self, path: Path) -> None:
@@ -139,7 +140,14 @@ class _State:
         for name, saved in checkpoint.optimizers.items():
             self.optimizers[name].load_state_dict(saved)
         self.average.load(checkpoint.average)
-        self.step, self.best_score, self.stale = checkpoint.step, checkpoint.best_score, checkpoint.stale
+        self.step, self.minutes = checkpoint.step, checkpoint.minutes
+        self.best_score, self.stale = checkpoint.best_score, checkpoint.stale
+
+
+def _is_finished(state: _State, options: LoopOptions) -> bool:
+    """Return whether a run ended: by steps, by time, or because its score stayed as it was."""
+    by_time = 0 < options.max_minutes <= state.minutes
+    return state.step >= options.steps or by_time or 0 < options.patience <= state.stale
 
 
 def _update(state: _State, batch: Any, rate: float, loop: LoopOptions) -> dict[str, Tensor]:
@@ -228,11 +236,12 @@ def _open_run(options: TrainOptions, fabric: Fabric) -> Path:
     return folder
 
 
-def _progress(step: int, minutes: float, fabric: Fabric, options: LoopOptions) -> float:
+def _progress(state: _State, fabric: Fabric, options: LoopOptions) -> float:
     """Return the share of the run that is done, by steps or by time; the same in every process."""
+    by_steps = state.step / options.steps
     if options.max_minutes <= 0:
-        return step / options.steps
-    return float(fabric.broadcast(max(step / options.steps, minutes / options.max_minutes)))
+        return by_steps
+    return float(fabric.broadcast(max(by_steps, state.minutes / options.max_minutes)))
 
 
 def _validate_average(state: _State, sets: dict[str, list[Sample]], log: Log | None, report: Report) -> float:
