@@ -4,6 +4,8 @@ import csv
 import errno
 import json
 import os
+import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -217,6 +219,33 @@ def test_nan_from_a_model_fails_that_image_alone(good, analyze, draw, monkeypatc
     assert result.exit_code == 1
     assert "nan" in result.stderr.lower()
     assert entries(good.parent / "out") == ["good", "summary.csv"]
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="its disks take only names that are text")
+def test_a_name_that_is_not_utf_8_spoils_nothing(good, analyze):
+    shutil.copy("good.png", os.fsdecode(b"b\xe9.png"))
+    (good.parent / os.fsdecode(b"\xe9mpty.png")).write_bytes(b"")
+    result = analyze(".", "--format", "json")
+    assert result.exit_code == 1
+    assert "2 done, 1 failed" in result.stdout
+    assert entries(good.parent / "out") == ["b\ufffd", "good", "summary.csv"]
+    assert summary(good.parent)["b\ufffd.png"]["status"] == "done"
+    assert "is empty" in summary(good.parent)["\ufffdmpty.png"]["error"]
+
+
+def test_an_image_that_the_memory_cannot_hold_fails_alone(good, analyze, draw, monkeypatch):
+    class Hungry(ClassicalBackend):
+        calls = 0
+
+        def run(self, batch):
+            Hungry.calls += 1
+            if Hungry.calls == 1:
+                raise MemoryError
+            return super().run(batch)
+
+    monkeypatch.setitem(backend_names.BACKENDS, "classical", lambda threads: Hungry())
+    Image.fromarray(draw()).save("bad.png")
+    check_refused(analyze("bad.png", "good.png", "--format", "json"), good.parent, "memory")
 
 
 def test_a_fault_of_the_program_is_not_hidden(good, analyze, monkeypatch):

@@ -1,7 +1,7 @@
 import io
 import sys
 
-from counterstain.cli.console import progress_bars, show_columns, show_error, show_summary
+from counterstain.cli.console import progress_bars, show_columns, show_error, show_summary, show_warning
 
 RECORD = {
     "counts": {"nuclei": 10, "positive": 3, "negative": 7},
@@ -58,3 +58,14 @@ def test_an_error_names_the_input_once(capsys):
     show_error("x.png", ValueError("x.png is empty"))
     show_error("x.png", ValueError("no"))
     assert capsys.readouterr().err == "error: x.png is empty\nerror: x.png: no\n"
+
+
+def test_control_characters_of_a_name_do_not_reach_the_terminal(capsys):
+    odd = "a\n\t\x1b[31m\x9b\udce9.png"
+    show_error(odd, ValueError(odd))
+    show_warning(odd, odd)
+    show_columns([(odd, "1")])
+    shown = "".join(capsys.readouterr())
+    assert "a\\n\\t\\x1b[31m\\x9b\ufffd.png" in shown
+    assert not set(shown) & set("\t\x1b\x9b\udce9")
+    assert len(shown.splitlines()) == 3

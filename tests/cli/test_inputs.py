@@ -1,3 +1,4 @@
+import os
 import string
 from pathlib import Path
 
@@ -21,6 +22,9 @@ PATHS = st.builds(
     ("paths", "names"),
     [
         (["x.png"], ["x"]),
+        (["summary.csv.png", "SUMMARY.CSV.tif"], ["summary.csv_image_png", "SUMMARY.CSV_image_tif"]),
+        ([".a/x.png", "b/x.png"], ["a_x", "b_x"]),
+        (["...png", ".hid.png", "a/.ome.tif"], ["image", "hid", "ome"]),
         (["slide.ome.tif"], ["slide"]),
         (["x.png", "y.png"], ["x", "y"]),
         (["a/x.png", "b/x.jpg", "b/y.png"], ["a_x", "b_x", "y"]),
@@ -62,3 +66,14 @@ def test_a_file_whose_name_looks_like_a_pattern_is_taken_as_it_is(folder):
     inputs, faults = find_inputs(("tile[1].png",))
     assert [item.name for item in inputs] == ["tile[1]"]
     assert faults == []
+
+
+def test_an_empty_name_is_not_the_current_folder(good):
+    with pytest.raises(UsageError, match="empty"):
+        find_inputs(("good.png", ""))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_named_pipe_is_no_image(folder):
+    os.mkfifo("a.png")
+    assert "not a file" in str(find_inputs(("a.png",))[1][0][1])

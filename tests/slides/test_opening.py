@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import openslide
 import pytest
@@ -10,7 +12,7 @@ from counterstain.geometry import Box, Size
 from counterstain.slides import opening
 from counterstain.slides import openslide as openslide_module
 from counterstain.slides.base import Resolution
-from counterstain.slides.opening import SLIDE_SUFFIXES, open_slide, slide_name
+from counterstain.slides.opening import SLIDE_SUFFIXES, as_unicode, open_slide, slide_name
 
 RGB = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
 
@@ -205,6 +207,18 @@ def test_tiny_and_uniform_images_are_slides(tmp_path, shape, level):
 @pytest.mark.parametrize(("name", "expected"), [("a.png", "a"), ("x/a.b.ome.tif", "a.b"), (".ome.tif", ".ome"), ("a", "a")])
 def test_a_slide_is_named_by_its_file(tmp_path, name, expected):
     assert slide_name(tmp_path / name) == expected
+
+
+def test_a_name_that_is_not_utf_8_becomes_text_that_is(tmp_path):
+    assert slide_name(tmp_path / os.fsdecode(b"b\xe9.png")) == "b\ufffd"
+    assert as_unicode("a/\u00e9.png") == "a/\u00e9.png"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_named_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    with pytest.raises(UnreadableSlideError, match="is not a file"):
+        open_slide(tmp_path / "a.png")
 
 
 def test_listing_takes_images_and_whole_slides():

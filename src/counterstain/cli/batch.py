@@ -9,7 +9,7 @@ from typing import Any
 from counterstain.analysis import Analysis
 from counterstain.cli.console import Bars
 from counterstain.cli.inputs import Input
-from counterstain.errors import CounterstainError
+from counterstain.errors import CounterstainError, SlideError
 from counterstain.inference.backend import Backend
 from counterstain.outputs.folder import check_apart, check_free, homes, write_folder
 from counterstain.outputs.names import formats_for, needs_modalities
@@ -21,7 +21,7 @@ from counterstain.scoring.names import scorer
 from counterstain.scoring.region_files import read_regions
 from counterstain.scoring.regions import score_regions
 from counterstain.slides.base import Slide, size_at
-from counterstain.slides.opening import open_slide
+from counterstain.slides.opening import as_unicode, open_slide
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,9 +64,19 @@ def run_batch(
             check_apart(job.out / item.name, inhabited)
             outcome.records.append((item.name, analyse_file(item, job, bars)))
         except (CounterstainError, OSError) as error:
-            outcome.failures.append(Failure(name=item.name, source=str(item.path), error=str(error)))
+            outcome.failures.append(failure(item, error))
             on_error(str(item.path), error)
+        except MemoryError as error:
+            full = SlideError("the memory of this computer is too small for it; save it as a tiled, pyramidal TIFF, or cut it")
+            full.__cause__ = error
+            outcome.failures.append(failure(item, full))
+            on_error(str(item.path), full)
         bars.end()
+
+
+def failure(item: Input, error: Exception) -> Failure:
+    """Return what the summary says of an input that has no result."""
+    return Failure(name=item.name, source=as_unicode(item.path), error=as_unicode(str(error)))
 
 
 def analyse_file(item: Input, job: Job, bars: Bars) -> dict[str, Any]:
@@ -74,7 +84,7 @@ def analyse_file(item: Input, job: Job, bars: Bars) -> dict[str, Any]:
     if not job.overwrite:
         check_free(job.out / item.name, job.formats, job.backend.manifest.panel)
     with open_slide(item.path, mpp=job.mpp, default_mpp=job.backend.manifest.mpp) as slide:
-        return analyse_slide(slide, job, job.out / item.name, source=str(item.path), bars=bars)
+        return analyse_slide(slide, job, job.out / item.name, source=as_unicode(item.path), bars=bars)
 
 
 def analyse_slide(slide: Slide, job: Job, folder: Path, *, source: str, bars: Bars) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 Results go to standard output, everything else to standard error.
 """
 
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 HEADINGS = ("Image", "Nuclei", "Positive", "Negative", "% positive", "95 % interval", "Warnings")
 
 
@@ -30,7 +32,7 @@ class Bars:
     def begin(self, name: str) -> None:
         """Show the name of the image that comes next."""
         if self._progress:
-            self._progress.reset(self._tiles, total=None, description=escape(name))
+            self._progress.reset(self._tiles, total=None, description=escape(visible(name)))
 
     def tiles(self, done: int, total: int) -> None:
         """Show how many tiles of the image are done."""
@@ -54,15 +56,21 @@ def progress_bars(images: int, *, quiet: bool) -> Iterator[Bars]:
         yield Bars(progress, images)
 
 
+def visible(text: str) -> str:
+    r"""Return text in which control characters are written out, as ``\x1b``, and bytes that were no text are U+FFFD."""
+    whole = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), whole)
+
+
 def show_error(name: str, error: BaseException) -> None:
     """Write one error with its notes to standard error."""
-    message = "\n  ".join([str(error), *getattr(error, "__notes__", [])])
+    name, message = visible(name), "\n  ".join(map(visible, [str(error), *getattr(error, "__notes__", [])]))
     click.echo(f"error: {name}: {message}" if name not in message else f"error: {message}", err=True)
 
 
 def show_warning(name: str, message: str) -> None:
     """Write one warning to standard error."""
-    click.echo(f"warning: {name}: {message}", err=True)
+    click.echo(f"warning: {visible(name)}: {visible(message)}", err=True)
 
 
 def show_summary(records: Sequence[tuple[str, dict[str, Any]]]) -> None:
@@ -81,6 +89,7 @@ def show_summary(records: Sequence[tuple[str, dict[str, Any]]]) -> None:
 
 def show_columns(rows: Sequence[Sequence[str]]) -> None:
     """Write rows of text as aligned columns, two spaces apart."""
+    rows = [[visible(text) for text in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         click.echo("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
@@ -103,5 +112,5 @@ def _framed(rows: list[tuple[str, ...]]) -> Table:
     for heading in HEADINGS[1:]:
         table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
-        table.add_row(*map(escape, row))
+        table.add_row(*(escape(visible(text)) for text in row))
     return table

@@ -19,7 +19,7 @@ def doctor(as_json: bool) -> None:
 
     found = _checks()
     if as_json:
-        sys.stdout.write(json.dumps({"checks": found}, indent=2, ensure_ascii=False) + "\n")
+        sys.stdout.write(json.dumps({"checks": found}, indent=2, ensure_ascii=True) + "\n")
     else:
         for check in found:
             click.echo(f"{check['status']:<8} {check['name']:<18} {check['found']}")

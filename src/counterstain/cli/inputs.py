@@ -7,7 +7,8 @@ from pathlib import Path
 
 from counterstain.errors import SlideError, UnreadableSlideError, UsageError
 from counterstain.outputs.folder import is_output
-from counterstain.slides.opening import SLIDE_SUFFIXES, slide_name
+from counterstain.outputs.summary import FILE_NAME
+from counterstain.slides.opening import SLIDE_SUFFIXES, as_unicode, slide_name
 
 MAX_NAME_ROUNDS = 40
 """How many parent folders may be needed to tell two inputs apart."""
@@ -27,9 +28,16 @@ def find_inputs(named: tuple[str, ...]) -> tuple[list[Input], list[tuple[str, Sl
 
     A folder stands for the images directly in it, a pattern (``*``, ``?``, ``**``) for the images it matches. Of both, hidden
     files and the outputs of earlier runs are left out; an output that is named itself is refused.
+
+    Raises
+    ------
+    UsageError
+        A name is empty.
     """
     paths: dict[Path, Path] = {}  # resolved -> as named, so that one file named twice is analysed once
     faults: list[tuple[str, SlideError]] = []
+    if "" in named:
+        raise UsageError("one of the PATHS is empty; name a file, a folder or a pattern, or . for the current folder")
     for name in named:
         try:
             for path in _images_behind(name):
@@ -44,7 +52,7 @@ def folder_names(paths: list[Path]) -> list[str]:
     """Return a different folder name for each path: its stem, and where stems meet as much more of the path as is needed.
 
     ``a/x.png`` and ``b/x.png`` become ``a_x`` and ``b_x``; ``x.png`` and ``x.jpg`` become ``x_png`` and ``x_jpg``. Names that
-    differ only in case count as the same, as they do on some disks.
+    differ only in case count as the same, as they do on some disks. No folder is hidden or has the name of the summary.
     """
     rounds = [0] * len(paths)
     for _ in range(MAX_NAME_ROUNDS):
@@ -69,6 +77,8 @@ def _images_behind(name: str) -> list[Path]:
 def _checked(path: Path) -> Path:
     if not path.exists():
         raise UnreadableSlideError(f"{path} does not exist")
+    if not path.is_file():
+        raise UnreadableSlideError(f"{path} is a directory or a device, not a file")
     if is_output(path):
         raise UnreadableSlideError(f"{path} was written by an earlier run; name the original image instead")
     return path
@@ -87,17 +97,23 @@ def _is_image(path: Path) -> bool:
     return not is_output(path)
 
 
+def _visible(stem: str) -> str:
+    """Return a name for a folder that is not hidden, is no way up and is not the file of the summary."""
+    visible = stem.lstrip(".") or "image"
+    return f"{visible}_image" if visible.casefold() == FILE_NAME else visible
+
+
 def _suffixes() -> str:
     return ", ".join(sorted(SLIDE_SUFFIXES))
 
 
 def _candidate(path: Path, round_: int) -> str:
     """Return the stem; the parent and the stem; the stem and the suffix; then more and more parents with both."""
-    stem, suffix = slide_name(path), path.suffix.lstrip(".")
-    parents = [part for part in path.absolute().parent.parts if part not in ("..", "/")]
+    stem, suffix = _visible(slide_name(path)), as_unicode(path.suffix.lstrip("."))
+    parents = [as_unicode(part) for part in path.absolute().parent.parts if part not in ("..", "/")]
     if round_ == 0:
         return stem
     if round_ == 1:
-        return "_".join([*parents[-1:], stem])
+        return _visible("_".join([*parents[-1:], stem]))
     count = round_ - 2
-    return "_".join([*parents[len(parents) - count :][:count], stem, suffix])
+    return _visible("_".join([*parents[len(parents) - count :][:count], stem, suffix]))

@@ -20,6 +20,7 @@ from counterstain.outputs.summary import Failure, write_summary
 from counterstain.outputs.version import FORMAT_VERSION
 from counterstain.pipeline import AnalyzeOptions
 from counterstain.scoring.region_files import read_regions
+from counterstain.slides.opening import as_unicode
 
 CELL_OPTIONS = ("decoder", "threshold", "marker_threshold", "min_area_um2", "max_area_um2")
 
@@ -34,7 +35,9 @@ def analyze_paths(named: tuple[str, ...], out: Path, settings: Mapping[str, Any]
     """
     job = make_job(out, settings)
     inputs, faults = find_inputs(named)
-    outcome = Outcome(failures=[Failure(name="", source=name, error=str(error)) for name, error in faults])
+    outcome = Outcome(
+        failures=[Failure(name="", source=as_unicode(name), error=as_unicode(str(error))) for name, error in faults]
+    )
     for name, error in faults:
         show_error(name, error)
     run = lambda bars: run_batch(inputs, job, outcome, bars, show_error)  # noqa: E731
@@ -79,7 +82,7 @@ def run_and_report(
     if not quiet:
         show_warnings(outcome)
     if as_json:
-        sys.stdout.write(json.dumps(document(job, outcome, summary), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        sys.stdout.write(json.dumps(document(job, outcome, summary), indent=2, ensure_ascii=True, allow_nan=False) + "\n")
     elif not quiet:
         show_table(job, outcome, defaults=not settings["formats"])
     return bool(outcome.failures)

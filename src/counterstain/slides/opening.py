@@ -1,5 +1,6 @@
 """From a path to an open ``Slide``: the content says which reader, the suffix does not."""
 
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -58,10 +59,18 @@ def open_slide(path: str | Path, *, mpp: float | None = None, default_mpp: float
 
 def slide_name(path: Path) -> str:
     """Return the file name without its suffix, ``.ome.tif`` counting as one."""
-    return path.stem.removesuffix(".ome") or path.stem
+    stem = path.stem.removesuffix(".ome") or path.stem
+    return as_unicode(stem)
+
+
+def as_unicode(path: str | Path) -> str:
+    """Return a path as text that every file can hold: bytes that are not UTF-8, which a disk allows, become U+FFFD."""
+    return os.fsencode(path).decode("utf-8", "replace")
 
 
 def _sniff(path: Path) -> Kind:
+    if path.exists() and not path.is_file():
+        raise UnreadableSlideError(f"{path} is a directory or a device, not a file")
     try:
         with path.open("rb") as file:
             head = file.read(16)
