@@ -10,7 +10,9 @@ from drawn import draw_disks
 from numpy.typing import NDArray
 from PIL import Image
 
+from counterstain.cells.watershed import Watershed
 from counterstain.errors import TrainingError
+from counterstain.outputs.drawing import outline_pixels
 from counterstain.training.datasets.batches import batches, jitter, to_batch
 from counterstain.training.datasets.cache import (
     PLANES,
@@ -21,10 +23,18 @@ from counterstain.training.datasets.cache import (
     to_planes,
 )
 from counterstain.training.datasets.crops import Annotated, crop, random_crop, unlabelled_nuclei
-from counterstain.training.datasets.folders import read_polygons, read_scenes, read_strips
+from counterstain.training.datasets.folders import annotate, read_polygons, read_scenes, read_strips
 from counterstain.training.options import AugmentOptions, DataOptions, LoopOptions
 from counterstain.training.synthesis.render import synthetic_field
-from counterstain.training.synthesis.targets import BACKGROUND, NEGATIVE, POSITIVE, UNKNOWN
+from counterstain.training.synthesis.targets import (
+    BACKGROUND,
+    BOUNDARY,
+    NEGATIVE,
+    POSITIVE,
+    UNKNOWN,
+    class_image,
+    distance_image,
+)
 
 
 def options_for(root: Path, cache: Path, patches: int = 12) -> DataOptions:
@@ -46,6 +56,32 @@ def test_a_strip_is_read_with_its_classes_and_modalities(image_root: Path) -> No
     assert not strip.positive[strip.labels[44, 44]]
     assert set(strip.modalities) == {"hematoxylin", "dapi", "lap2", "marker"}
     assert strip.modalities["dapi"].shape == (64, 64)
+
+
+def drawn_set(red: int, blue: int) -> dict[str, NDArray[np.uint8]]:
+    """Return one square nucleus of ten columns, ``red`` of them positive and ``blue`` negative, inside a green line."""
+    segmentation = np.zeros((30, 30, 3), np.uint8)
+    segmentation[7:23, 7 : 13 + red + blue] = (0, 255, 0)
+    segmentation[10:20, 10 : 10 + red] = (255, 0, 0)
+    segmentation[10:20, 10 + red : 10 + red + blue] = (0, 0, 255)
+    return {"image": segmentation, "segmentation": segmentation}
+
+
+@pytest.mark.parametrize(("red", "blue", "positive"), [(6, 4, True), (5, 5, True), (4, 6, False)])
+def test_a_nucleus_is_positive_when_at_least_half_of_its_interior_is(red: int, blue: int, positive: bool) -> None:
+    assert annotate("drawn", drawn_set(red, blue)).positive.tolist() == [False, positive]
+
+
+@pytest.mark.parametrize("radius", [5, 6, 7, 9, 9.5, 10, 12, 15])
+def test_the_decoder_gives_an_annotated_nucleus_back_and_its_drawn_interior_is_the_published_one(radius: float) -> None:
+    interior = draw_disks(48, [(24, 23)], radius) > 0
+    segmentation = (interior[..., None] * np.array([255, 0, 0])).astype(np.uint8)
+    field = annotate("disk", {"image": segmentation, "segmentation": segmentation})
+    classes = class_image(field.labels, field.positive)
+    planes = np.stack([classes == POSITIVE, classes == BOUNDARY, classes == NEGATIVE], axis=-1).astype(np.float32)
+    nuclei = Watershed(mpp=0.25, reach_um=0.5)(planes, distance_image(field.labels))
+    assert np.array_equal(nuclei.labels, field.labels)
+    assert np.array_equal((nuclei.labels > 0) & ~outline_pixels(nuclei.labels), interior)
 
 
 def test_a_strip_of_the_wrong_width_is_refused_with_its_size(tmp_path: Path) -> None:

@@ -22,7 +22,12 @@ from counterstain.training.synthesis.scenes import Scene, fluorescence_density, 
 STRIP_PANELS = ("image", "hematoxylin", "dapi", "lap2", "marker", "segmentation")
 
 _BOUNDARY_HALF_WIDTH_PX = 1
-"""The published interiors end this far inside the nucleus: half of a boundary of 3 px."""
+"""A nucleus is its published interior grown by this much, the part of the published boundary of 3 px that belongs to it.
+
+``class_image`` draws its line of 3 px on the edge of that nucleus, so what a network infers as interior ends 2 px (0.5 um)
+inside the nucleus. The decoder lets nuclei reach those 0.5 um beyond the inferred interior and gives the nucleus back; drawn
+less its outermost pixel, as outputs draw it, it is the published interior.
+"""
 
 
 def read_scenes(folder: Path) -> dict[str, Scene]:
@@ -56,29 +61,30 @@ def annotate(name: str, images: Mapping[str, NDArray[np.uint8]], *, scale: tuple
     Parameters
     ----------
     images : (h, w, 3) uint8 each; ``image``, ``segmentation`` (red positive, blue negative, green boundary, as DeepLIIF
-        publishes them) and any modalities, of which those in fluorescence become grey.
+        publishes them) and any modalities, of which those in fluorescence become grey. A nucleus is positive when at least
+        half of its interior is.
     scale : range of enlargement of patches.
     """
     segmentation = images["segmentation"].astype(int)
     interior = (segmentation[..., 0] + segmentation[..., 2] > 120) & (segmentation[..., 1] <= 80)
-    labels = tidy_labels(connected_regions(interior, connectivity=1))
-    labels = expand_labels(labels, _BOUNDARY_HALF_WIDTH_PX).astype(np.int32)
+    interiors = tidy_labels(connected_regions(interior, connectivity=1))
     grey = {key: images[key].max(axis=2) for key in ("dapi", "lap2", "marker") if key in images}
     stained = {key: np.ascontiguousarray(images[key]) for key in ("hematoxylin",) if key in images}
     return Annotated(
         name=name,
         image=np.ascontiguousarray(images["image"]),
-        labels=labels,
-        positive=_majority(labels, interior & (segmentation[..., 0] >= segmentation[..., 2])),
-        unknown=np.zeros(labels.shape, np.bool_),
+        labels=expand_labels(interiors, _BOUNDARY_HALF_WIDTH_PX).astype(np.int32),
+        positive=_majority(interiors, segmentation[..., 0] >= segmentation[..., 2]),
+        unknown=np.zeros(interiors.shape, np.bool_),
         modalities=stained | grey,
         scale=scale,
     )
 
 
-def _majority(labels: NDArray[np.int32], votes: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    for_positive = np.bincount(labels.ravel(), votes.ravel())
-    return (for_positive * 2 > np.bincount(labels.ravel())) & (np.arange(len(for_positive)) > 0)
+def _majority(interiors: NDArray[np.int32], votes: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return (n + 1,) bool: at least half of the pixels of a label vote for it; entry 0 is False."""
+    for_positive = np.bincount(interiors.ravel(), votes.ravel())
+    return (for_positive * 2 >= np.bincount(interiors.ravel())) & (np.arange(len(for_positive)) > 0)
 
 
 def read_polygons(folder: Path, *, pattern: str, shrink: float) -> list[Annotated]:
