@@ -14,9 +14,10 @@ from onnx import TensorProto, helper, numpy_helper
 from counterstain.errors import TrainingError
 from counterstain.inference.bundle import load_bundle, write_bundle
 from counterstain.inference.onnx import OnnxBackend
-from counterstain.panel import SEGMENTATION, Channel, Panel
+from counterstain.panel import DEFAULT_PANEL, SEGMENTATION, Channel, Panel
 from counterstain.training.checkpoint import Checkpoint, save_checkpoint
-from counterstain.training.export import _halved, deepliif_manifest, export_network, export_run
+from counterstain.training.export import TRAINING_DATA, _halved, deepliif_manifest, export_network, export_run
+from counterstain.training.networks.compact import CompactNetwork
 from counterstain.training.networks.deepliif import DeepLIIFNetwork, DeepLIIFOptions
 from counterstain.training.networks.layers import GeneratorOptions, initialise
 from counterstain.training.onnx_graph import with_half_weights
@@ -211,6 +212,18 @@ def test_a_run_of_the_paper_architecture_becomes_a_bundle(tmp_path):
     expected = TorchBackend(trained, bundle.manifest).run(batch)
     for name, values in OnnxBackend(bundle, threads=1).run(batch).items():
         np.testing.assert_allclose(values, expected[name], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("manifest", "licence", "training_data"),
+    [("sets/kidney.toml", "not stated", ("sets listed in kidney.toml",)), ("", "Apache-2.0", TRAINING_DATA)],
+)
+def test_a_bundle_states_what_its_compact_network_learned_from(tmp_path, manifest, licence, training_data):
+    options = TrainOptions(paired=PairedOptions(manifest=manifest))
+    checkpoint = saved_run(tmp_path / "run", options, CompactNetwork(DEFAULT_PANEL))
+    export_run(checkpoint, tmp_path / "bundle", name="kidney", version="2", files={})
+    bundle = load_bundle(tmp_path / "bundle")
+    assert (bundle.manifest.licence, bundle.manifest.training_data) == (licence, training_data)
 
 
 def test_a_run_of_unpaired_translation_becomes_no_bundle(network, tmp_path):

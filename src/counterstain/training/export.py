@@ -48,7 +48,7 @@ TRAINING_DATA = (
     "two co-registered sets of the DeepLIIF data set (Zenodo 4751737), CC BY 4.0",
     "four glioma Ki-67 fields of two slides, MIT",
 )
-"""What the recipe trains on, with licences."""
+"""What a run without a manifest trains on, with licences."""
 
 _LARGE_STRIDE_PX = 256
 
@@ -113,15 +113,15 @@ def export_run(
     if options.task == "deepliif":
         network, panel = deepliif_network(options.deepliif), deepliif_panel(options.deepliif)
         network.load_state_dict(average)
-        manifest = deepliif_manifest(network, panel, name=name, version=version, licence="not stated")
-        manifest = manifest.model_copy(update={"training_data": (f"sets listed in {Path(options.paired.manifest).name}",)})
+        manifest = deepliif_manifest(network, panel, name=name, version=version, licence=_licence(options))
+        manifest = manifest.model_copy(update={"training_data": _training_data(options)})
         return export_network(network, manifest, bundle, files=files, precision=precision, samples=samples)
     panel = DEFAULT_PANEL
     if options.task == "distillation":
         panel = student_panel(load_backend(options.distillation.teacher).manifest.panel)
     compact = CompactNetwork(panel)
     compact.load_state_dict(average)
-    manifest = _compact_manifest(panel, name, version, TRAINING_DATA if options.task == "compact" else ())
+    manifest = _compact_manifest(options, panel, name, version)
     return _export(_ExportedCompact(compact.eval(), panel), manifest, bundle, files, precision, samples)
 
 
@@ -130,7 +130,17 @@ def _options_of(run: Path) -> TrainOptions:
     return load_options(TrainOptions, None, json.loads(path.read_text())) if path.is_file() else TrainOptions()
 
 
-def _compact_manifest(panel: Panel, name: str, version: str, training_data: tuple[str, ...]) -> Manifest:
+def _licence(options: TrainOptions) -> str:
+    """Return the licence of the weights, which only their author can state where the images are someone's own."""
+    return "not stated" if options.paired.manifest else "Apache-2.0"
+
+
+def _training_data(options: TrainOptions) -> tuple[str, ...]:
+    manifest = options.paired.manifest
+    return (f"sets listed in {Path(manifest).name}",) if manifest else TRAINING_DATA
+
+
+def _compact_manifest(options: TrainOptions, panel: Panel, name: str, version: str) -> Manifest:
     return Manifest(
         name=name,
         version=version,
@@ -141,8 +151,8 @@ def _compact_manifest(panel: Panel, name: str, version: str, training_data: tupl
         stride_px=STRIDE_PX,
         decoder="watershed",
         expected_nuclear_area_um2=(15.0, 90.0),
-        licence="Apache-2.0",
-        training_data=training_data,
+        licence=_licence(options),
+        training_data=_training_data(options),
     )
 
 
