@@ -124,6 +124,36 @@ def test_an_image_in_which_nothing_can_be_counted_is_refused(good, analyze, draw
     check_refused(analyze("bad.png", "good.png", "--format", "json"), good.parent, expected)
 
 
+@pytest.mark.parametrize("option", ["--mpp", "--magnification", "--threshold", "--min-area-um2"])
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e999"])
+def test_a_number_that_is_none_is_wrong_usage(good, analyze, option, value):
+    result = analyze("good.png", f"{option}={value}")
+    assert result.exit_code == 2
+    assert option in result.stderr
+    assert not (good.parent / "out").exists()
+
+
+@pytest.mark.parametrize("empty", ["PATH", "--out", "--bundle"])
+def test_an_empty_argument_is_wrong_usage(good, run, empty):
+    result = run(
+        "analyze",
+        "" if empty == "PATH" else "good.png",
+        *(f"{name}={'' if name == empty else value}" for name, value in {"--out": "out", "--bundle": "classical"}.items()),
+    )
+    assert result.exit_code == 2
+    assert "empty" in result.stderr
+    assert not (good.parent / "summary.csv").exists()
+
+
+def test_a_damaged_record_in_the_way_stops_nothing(good, analyze):
+    (good.parent / "out" / "strange").mkdir(parents=True)
+    for folder in (good.parent / "out" / "strange", good.parent):
+        (folder / "analysis.json").write_text('{"format": "counterstain analysis", "files": [1, {}]}')
+    result = analyze("good.png", "--format", "json")
+    assert result.exit_code == 0
+    assert list(summary(good.parent)) == ["good.png"]
+
+
 def test_a_pixel_size_that_is_far_too_coarse_is_refused(good, analyze):
     result = analyze("good.png", "--mpp", "250")
     assert result.exit_code == 1

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from counterstain.cli import inventory
+from counterstain.cli import main as main_module
 from counterstain.errors import BundleError
 from counterstain.inference import names as backend_names
 from counterstain.inference.classical import ClassicalBackend
@@ -114,3 +115,34 @@ def test_a_real_ctrl_c_exits_130_with_a_short_message_and_no_half_file(good):
     assert message.startswith("Interrupted.")
     assert "Traceback" not in message
     assert list((good.parent / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize("is_cause", [True, False])
+def test_ctrl_c_while_packages_load_exits_130(run, monkeypatch, is_cause):
+    def interrupted(name):
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt as stop:
+            if is_cause:
+                raise ImportError("numpy could not be imported") from stop
+            raise ImportError("numpy could not be imported")  # noqa: B904 (as packages do)
+
+    monkeypatch.setattr(main_module.importlib, "import_module", interrupted)
+    result = run("models")
+    assert result.exit_code == 130
+    assert result.stderr.startswith("Interrupted.")
+
+
+def test_a_package_that_cannot_be_imported_is_not_called_an_interrupt(run, monkeypatch):
+    def missing(name):
+        raise ImportError("no such package")
+
+    monkeypatch.setattr(main_module.importlib, "import_module", missing)
+    with pytest.raises(ImportError, match="no such package"):
+        run("models")
+
+
+def test_a_model_card_that_is_not_there_is_a_usage_error(run, folder):
+    result = run("export", "run", "bundle", "--card", "nope.md")
+    assert result.exit_code == 2
+    assert "nope.md" in result.stderr

@@ -47,6 +47,32 @@ def test_a_file_of_the_same_name_from_elsewhere_is_no_record(tmp_path, text):
     assert read_record(tmp_path) is None
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"slide": None},
+        {"slide": {}},
+        {"counts": {"nuclei": "3", "positive": 2, "negative": 1}},
+        {"files": None},
+        {"files": [1, {}]},
+        {"scores": [{}]},
+        {"warnings": "few"},
+        {"format_version": "1"},
+        {"bundle": []},
+    ],
+)
+def test_a_damaged_record_is_no_record(analysis, tmp_path, damage):
+    (tmp_path / "analysis.json").write_text(json.dumps(record(analysis)), encoding="utf-8")
+    assert read_record(tmp_path) is not None
+    (tmp_path / "analysis.json").write_text(json.dumps({**record(analysis), **damage}), encoding="utf-8")
+    assert read_record(tmp_path) is None
+
+
+def test_the_mark_alone_is_no_record(tmp_path):
+    (tmp_path / "analysis.json").write_text('{"format": "counterstain analysis"}')
+    assert read_record(tmp_path) is None
+
+
 def test_no_file_is_no_record(tmp_path):
     assert read_record(tmp_path) is None
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from counterstain.cli.settings import POSITIVE, cell_options, model_options, region_options, report_options
+from counterstain.cli.settings import POSITIVE, FolderOut, cell_options, model_options, region_options, report_options
 
 FORMAT_HELP = (
     "Write only this; repeat for more: modalities, segmentation, overlay, ome-tiff, csv, geojson, parquet, "
@@ -16,7 +16,7 @@ FORMAT_HELP = (
 
 @click.command()
 @click.argument("paths", nargs=-1, required=True)
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the results; made when missing.")
+@click.option("--out", required=True, type=FolderOut(), help="Folder for the results; made when missing.")
 @click.option("--mpp", type=POSITIVE, help="Micrometres per pixel of the images, instead of what the files say.")
 @click.option("--magnification", type=POSITIVE, help="The same as an objective: 40 is 0.25 um per pixel, 20 is 0.5.")
 @click.option("--format", "formats", metavar="NAME", multiple=True, help=FORMAT_HELP)

@@ -5,11 +5,11 @@ from typing import Any
 
 import click
 
-from counterstain.cli.settings import model_options, report_options
+from counterstain.cli.settings import FolderOut, model_options, report_options
 
 
 @click.command()
-@click.option("--out", default="counterstain-demo", show_default=True, type=click.Path(path_type=Path), help="Output folder.")
+@click.option("--out", default="counterstain-demo", show_default=True, type=FolderOut(), help="Output folder.")
 @model_options
 @report_options
 def demo(out: Path, **settings: Any) -> None:

@@ -11,7 +11,7 @@ import click
 @click.option("--name", default="compact", show_default=True, help="Name in the manifest.")
 @click.option("--version", default="1", show_default=True, help="Version in the manifest.")
 @click.option("--checkpoint", default="best.pt", show_default=True, help="File of the run to export.")
-@click.option("--card", type=click.Path(path_type=Path, dir_okay=False), help="Model card to put into the bundle.")
+@click.option("--card", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Model card to put into the bundle.")
 @click.option(
     "--precision",
     type=click.Choice(["fp32", "fp16", "int8"]),

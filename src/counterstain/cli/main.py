@@ -48,8 +48,27 @@ class LazyGroup(click.Group):
             click.echo("\n".join([f"Error: {error}", *getattr(error, "__notes__", [])]), err=True)
             return ctx.exit(EXIT_USAGE if isinstance(error, UsageError) else EXIT_FAILED)
         except KeyboardInterrupt:
-            click.echo("Interrupted. What was finished is complete, and nothing is half-written.", err=True)
-            return ctx.exit(EXIT_INTERRUPTED)
+            return _interrupted(ctx)
+        except ImportError as error:
+            if not _was_interrupted(error):
+                raise
+            return _interrupted(ctx)
+
+
+def _interrupted(ctx: click.Context) -> Any:
+    click.echo("Interrupted. What was finished is complete, and nothing is half-written.", err=True)
+    return ctx.exit(EXIT_INTERRUPTED)
+
+
+def _was_interrupted(error: BaseException | None) -> bool:
+    """Return whether Ctrl-C is behind an error: packages turn what stops their own imports into an ImportError."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+    return False
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -5,12 +5,12 @@ from typing import Any
 
 import click
 
-from counterstain.cli.settings import cell_options, region_options, report_options
+from counterstain.cli.settings import FolderOut, cell_options, region_options, report_options
 
 
 @click.command()
 @click.argument("results", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the new results; made when missing.")
+@click.option("--out", required=True, type=FolderOut(), help="Folder for the new results; made when missing.")
 @click.option(
     "--slide", type=click.Path(path_type=Path), help="The image of the one result, where it is no longer at its old place."
 )

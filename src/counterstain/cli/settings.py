@@ -1,5 +1,6 @@
 """Options that several commands share, and how their values become what the pipeline takes."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,14 +9,54 @@ import click
 
 Command = Callable[..., Any]
 
-POSITIVE = click.FloatRange(min=0, min_open=True)
-UNIT = click.FloatRange(0, 1)
+
+class FiniteRange(click.FloatRange):
+    """A range without ``nan``, which compares with nothing, and without ``inf``."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the number, or fail with what is wrong about it."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
+
+
+class FolderOut(click.Path):
+    """A folder that results are written to; its name is not empty."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path, or fail where it is empty: that would be the current folder."""
+        return super().convert(not_empty(value, param, ctx), param, ctx)
+
+
+def not_empty(value: Any, param: click.Parameter | None = None, ctx: click.Context | None = None) -> Any:
+    """Return the value of an option, or fail where it is an empty text."""
+    if value == "":
+        raise click.BadParameter("it is empty.", ctx, param)
+    return value
+
+
+POSITIVE = FiniteRange(min=0, min_open=True)
+UNIT = FiniteRange(0, 1)
 
 
 def model_options(command: Command) -> Command:
     """Add the options that choose and run a model."""
-    bundle = click.option("--bundle", default="default", show_default=True, help="Model: a name (see models) or a path.")
-    threads = click.option("--threads", type=click.IntRange(min=1), help="CPU threads; default: all that may be used.")
+    bundle = click.option(
+        "--bundle",
+        default="default",
+        show_default=True,
+        callback=lambda ctx, param, value: not_empty(value, param, ctx),
+        help="Model: a name (see models) or a path.",
+    )
+    threads = click.option(
+        "--threads",
+        type=click.IntRange(min=1),
+        help="CPU threads; default: all that may be used. The classical model uses one whatever is said.",
+    )
     return bundle(threads(command))
 
 
@@ -47,7 +88,7 @@ def cell_options(command: Command) -> Command:
         click.option(
             "--marker-threshold", type=UNIT, help="Inferred marker above which a nucleus is positive whatever its probability."
         ),
-        click.option("--min-area-um2", type=click.FloatRange(min=0), help="Smaller nuclei are dropped."),
+        click.option("--min-area-um2", type=FiniteRange(min=0), help="Smaller nuclei are dropped."),
         click.option("--max-area-um2", type=POSITIVE, help="Larger nuclei are dropped."),
     )
     for option in reversed(options):

@@ -18,6 +18,26 @@ from counterstain.scoring.base import Score
 
 FILE_NAME = "analysis.json"
 FORMAT_NAME = "counterstain analysis"
+NUMBER = int | float
+NEEDED: dict[str, Any] = {
+    "format_version": int,
+    "slide": {
+        "name": str,
+        "source": str,
+        **dict.fromkeys(("width_px", "height_px", "analysed_width_px", "analysed_height_px"), int),
+        "mpp": NUMBER,
+        "mpp_source": str,
+        "analysed_mpp": NUMBER,
+    },
+    "bundle": {"name": str, "version": str, "fingerprint": str},
+    "counts": {"nuclei": int, "positive": int, "negative": int},
+    "scores": [{"name": str, "region": str, "value": NUMBER | None, "interval_95": [NUMBER | None], "counts": dict}],
+    "thresholds": dict,
+    "warnings": [str],
+    "files": [str],
+}
+"""What every record holds that is read back; a file without it is damaged or of another program."""
+
 PACKAGES = ("counterstain", "numpy", "scipy", "scikit-image", "onnxruntime", "pillow", "tifffile")
 
 
@@ -52,10 +72,19 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     """Return the record in a folder, or None when the folder holds no readable record of this package."""
     try:
         content = json.loads((folder / FILE_NAME).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
-    is_ours = isinstance(content, dict) and content.get("format") == FORMAT_NAME
+    is_ours = isinstance(content, dict) and content.get("format") == FORMAT_NAME and _fits(content, NEEDED)
     return content if is_ours else None
+
+
+def _fits(value: Any, shape: Any) -> bool:
+    """Return whether JSON has a shape: a type, a dict of what some keys hold, or a list of what every entry is."""
+    if isinstance(shape, dict):
+        return isinstance(value, dict) and all(key in value and _fits(value[key], inner) for key, inner in shape.items())
+    if isinstance(shape, list):
+        return isinstance(value, list) and all(_fits(entry, shape[0]) for entry in value)
+    return isinstance(value, shape) and (shape is bool or not isinstance(value, bool))
 
 
 def counts_of(cells: Cells) -> dict[str, int]:
