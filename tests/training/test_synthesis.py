@@ -11,7 +11,7 @@ from counterstain.training.synthesis.drawing import draw_scene
 from counterstain.training.synthesis.noise import blobs, smooth_noise
 from counterstain.training.synthesis.render import Sample, synthetic_field
 from counterstain.training.synthesis.scenes import Scene, tidy_labels, tissue_density, vary_nuclei, warp_scene
-from counterstain.training.synthesis.staining import stain_scene
+from counterstain.training.synthesis.staining import _choose_positive, stain_scene
 from counterstain.training.synthesis.targets import (
     BACKGROUND,
     BOUNDARY,
@@ -153,6 +153,32 @@ def test_only_positive_nuclei_carry_specific_dab() -> None:
         assert not stained.positive[0]
         if not stained.positive.any():
             assert stained.specific_dab[scene.labels > 0].max(initial=0) < 0.5
+
+
+class FixedShare:
+    """A generator of random numbers that always chooses the same share of positive nuclei."""
+
+    def __init__(self, share: float) -> None:
+        self._rng, self._share = np.random.default_rng(0), share
+
+    def choice(self, options: list[float], p: list[float]) -> float:
+        return self._share
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._rng, name)
+
+
+@pytest.mark.parametrize(("share", "positive"), [(0.0, 0), (0.01, 1), (0.5, 1), (1.0, 2)])
+def test_the_share_of_positive_nuclei_reaches_from_none_to_all(share: float, positive: int) -> None:
+    scene = Scene(density=(TWO_NUCLEI > 0).astype(np.float32), labels=TWO_NUCLEI)
+    assert _choose_positive(FixedShare(share), scene).sum() == positive
+
+
+def test_a_lone_nucleus_can_be_positive() -> None:
+    alone = (TWO_NUCLEI == 1).astype(np.int32)
+    scene = Scene(density=alone.astype(np.float32), labels=alone)
+    outcomes = {bool(_choose_positive(np.random.default_rng(seed), scene)[1]) for seed in range(40)}
+    assert outcomes == {False, True}
 
 
 def test_noise_has_the_size_asked_for_and_blobs_cover_the_share_asked_for() -> None:

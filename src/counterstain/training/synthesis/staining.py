@@ -56,6 +56,7 @@ def stain_scene(rng: np.random.Generator, scene: Scene) -> Stained:
 
 
 def _choose_positive(rng: np.random.Generator, scene: Scene) -> NDArray[np.bool_]:
+    """Choose no nucleus or about a random share of them, at least one; neighbours are alike. Returns (n + 1,) bool by label."""
     count = int(scene.labels.max())
     fraction = rng.choice(
         [0.0, rng.uniform(0.02, 0.15), rng.uniform(0.15, 0.5), rng.uniform(0.5, 1.0)], p=[0.1, 0.4, 0.35, 0.15]
@@ -66,7 +67,7 @@ def _choose_positive(rng: np.random.Generator, scene: Scene) -> NDArray[np.bool_
     centres = np.array(ndimage.center_of_mass(scene.labels > 0, scene.labels, np.arange(1, count + 1)))
     rows, cols = np.clip(centres.round().astype(int), 0, np.array(scene.labels.shape) - 1).T
     liking = cluster[rows, cols] + rng.standard_normal(count)
-    chosen = liking > np.quantile(liking, 1 - fraction) if fraction > 0 else np.zeros(count, np.bool_)
+    chosen = liking >= np.quantile(liking, 1 - fraction) if fraction > 0 else np.zeros(count, np.bool_)
     return np.concatenate([[False], chosen])
 
 
