@@ -102,6 +102,16 @@ def test_a_nucleus_cut_by_the_border_keeps_its_depth_there() -> None:
     assert distance_image(cut)[10, 0] > 0.7
 
 
+def test_the_deepest_pixel_that_is_seen_of_a_cut_nucleus_has_depth_one() -> None:
+    cut = np.zeros((20, 20), np.int32)
+    cut[:, 0:3] = 1
+    assert distance_image(cut)[10, :4] == pytest.approx([1, 2 / 3, 1 / 3, 0])
+
+
+def test_a_nucleus_that_fills_the_image_is_deep_everywhere() -> None:
+    assert (distance_image(np.ones((6, 9), np.int32)) == 1).all()
+
+
 def test_an_empty_field_has_no_targets() -> None:
     empty = np.zeros((8, 8), np.int32)
     assert (class_image(empty, np.array([False])) == BACKGROUND).all()

@@ -30,9 +30,15 @@ def class_image(labels: NDArray[np.integer], positive: NDArray[np.bool_]) -> NDA
 
 
 def distance_image(labels: NDArray[np.integer]) -> Field:
-    """Return (h, w) float32: distance to the edge of the own nucleus over the largest in it; 0 in the background."""
+    """Return (h, w) float32 in [0, 1]: distance to the edge of the own nucleus over the largest in it; 0 in the background.
+
+    The border of the image is not an edge. Of a nucleus that it cuts, the deepest pixel that is seen has 1, wherever the
+    rest of the nucleus would reach; where one nucleus fills the image, no edge is seen and all pixels have 1.
+    """
     padded = np.pad(labels, 1, mode="edge")
     edge = find_boundaries(padded, mode="inner", background=0)
+    if not edge.any():
+        return (labels > 0).astype(np.float32)
     depth = ndimage.distance_transform_edt(~edge & (padded > 0))[1:-1, 1:-1] + (labels > 0)
     deepest = np.atleast_1d(ndimage.maximum(depth, labels, np.arange(int(labels.max()) + 1)))
     return np.where(labels > 0, depth / np.maximum(deepest, 1)[labels], 0).astype(np.float32)
