@@ -18,6 +18,9 @@ DAB: Stain = (0.268, 0.570, 0.776)
 HEMATOXYLIN_DAB: tuple[Stain, Stain] = (HEMATOXYLIN, DAB)
 """Hematoxylin and DAB as measured by Ruifrok & Johnston, Anal. Quant. Cytol. Histol. 23:291-299 (2001)."""
 
+ROWS_AT_ONCE = 256
+"""Rows that are converted together, so that no wide copy of a whole image is made."""
+
 _DENSITY_OF_BYTE = (-np.log10(np.maximum(np.arange(256), 1) / 255)).astype(np.float32)
 
 
@@ -70,7 +73,11 @@ def _eight_bit(samples: NDArray[Any]) -> NDArray[np.uint8]:
     if samples.dtype == np.uint8:
         return samples
     if samples.dtype == np.uint16:
-        return ((samples.astype(np.uint32) + 128) // 257).astype(np.uint8)  # 65535 = 257 * 255, rounded to nearest
+        bytes_ = np.empty(samples.shape, np.uint8)
+        for first in range(0, len(samples), ROWS_AT_ONCE):
+            rows = slice(first, first + ROWS_AT_ONCE)
+            bytes_[rows] = (samples[rows].astype(np.uint32) + 128) // 257  # 65535 = 257 * 255, rounded to nearest
+        return bytes_
     if samples.dtype == np.bool_:
         return samples.astype(np.uint8) * np.uint8(255)
     raise ValueError(f"expected 8-bit or 16-bit unsigned pixels, got {samples.dtype}, whose black and white are not defined")

@@ -1,4 +1,5 @@
 import dataclasses
+import tracemalloc
 import xml.etree.ElementTree as ET
 
 import numpy as np
@@ -67,6 +68,27 @@ def test_the_maps_are_read_back(analysis, tmp_path):
     assert (maps.size, maps.mpp, list(maps.planes)) == (big.maps.size, 0.25, list(big.maps.planes))
     for name, plane in maps.planes.items():
         np.testing.assert_array_equal(plane.stored, big.maps[name].stored)
+
+
+def test_every_level_of_every_plane_is_the_one_before_halved(analysis, tmp_path):
+    big = resized(analysis, Size(300, 4100))
+    write_ome_tiff(big, tmp_path / "m.ome.tiff")
+    level = np.concatenate([np.moveaxis(plane.stored, 2, 0) for plane in big.maps.planes.values()])
+    with tifffile.TiffFile(tmp_path / "m.ome.tiff") as file:
+        written = [part.asarray() for part in file.series[0].levels]
+    assert len(written) == 3
+    for pixels in written:
+        np.testing.assert_array_equal(pixels, level)
+        level = halved(level)
+
+
+def test_writing_takes_memory_for_a_few_planes_not_for_all(analysis, tmp_path):
+    big = resized(analysis, Size(2000, 2100))
+    tracemalloc.start()
+    write_ome_tiff(big, tmp_path / "m.ome.tiff")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 * big.maps.size.area  # of 10 planes
 
 
 def test_maps_of_another_panel_are_refused(analysis, tmp_path):

@@ -167,6 +167,19 @@ def test_damaged_pixels_are_unreadable(path):
         decode_tiff(path)
 
 
+@pytest.mark.parametrize("image", [GREY, RGB, np.dstack([RGB, np.full(GREY.shape, 4096, np.uint16)])])
+def test_twelve_bit_values_in_sixteen_bits_are_refused(path, image):
+    options = {"photometric": "rgb", "extrasamples": ["unassalpha"][: image.shape[2] - 3]} if image.ndim == 3 else {}
+    tifffile.imwrite(path, image.astype(np.uint16) * 15, **options)
+    with pytest.raises(UnsupportedSlideError, match="12-bit camera"):
+        decode_tiff(path)
+
+
+def test_sixteen_bit_pixels_whose_white_is_zero_may_be_low(path):
+    tifffile.imwrite(path, GREY.astype(np.uint16), photometric="miniswhite")
+    assert decode_tiff(path).min() >= 254
+
+
 def test_more_pixels_than_fit_in_memory_are_refused(path, monkeypatch):
     tifffile.imwrite(path, RGB, photometric="rgb")
     monkeypatch.setattr("counterstain.slides.raster.MAX_RASTER_PIXELS", 1000)

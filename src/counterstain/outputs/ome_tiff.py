@@ -3,6 +3,7 @@
 Deflate compression, which every reader has; nothing here needs more than tifffile and NumPy.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +32,22 @@ def write_ome_tiff(analysis: Analysis, path: Path) -> None:
     ``segmentation.png`` shows the final cells.
     """
     channels = list(analysis.manifest.panel.channels)
-    level = _stack(analysis, channels)
-    levels = number_of_smaller_levels(level.shape[1:])
-    options: dict[str, Any] = {"compression": "zlib", "tile": (TILE_PX, TILE_PX), "photometric": "minisblack"}
-    with replacing(path) as hidden, tifffile.TiffWriter(hidden, ome=True, bigtiff=level.nbytes > 2**31) as writer:
-        writer.write(level, subifds=levels, metadata=_metadata(analysis, channels), **_resolution(analysis, 1), **options)
-        for number in range(1, levels + 1):
-            level = halved(level)
-            writer.write(level, subfiletype=1, metadata=None, **_resolution(analysis, 2**number), **options)
+    size, planes = analysis.maps.size, sum(channel.planes for channel in channels)
+    levels = number_of_smaller_levels((size.height, size.width))
+    with replacing(path) as hidden, tifffile.TiffWriter(hidden, ome=True, bigtiff=planes * size.area > 2**31) as writer:
+        for number in range(levels + 1):
+            first = {"subifds": levels, "metadata": _metadata(analysis, channels)}
+            height, width = (-(-side // 2**number) for side in (size.height, size.width))
+            writer.write(
+                _tiles(analysis.maps, channels, number),
+                shape=(planes, height, width),
+                dtype=np.uint8,
+                compression="zlib",
+                tile=(TILE_PX, TILE_PX),
+                photometric="minisblack",
+                **(first if number == 0 else {"subfiletype": 1, "metadata": None}),
+                **_resolution(analysis, 2**number),
+            )
 
 
 def read_ome_tiff(path: Path, panel: Panel, mpp: float) -> Maps:
@@ -68,15 +77,23 @@ def read_ome_tiff(path: Path, panel: Panel, mpp: float) -> Maps:
 def halved(level: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return the (c, ceil(h / 2), ceil(w / 2)) uint8 means of 2 x 2 pixels; an odd last row or column counts twice."""
     _, height, width = level.shape
-    even = np.pad(level, ((0, 0), (0, height % 2), (0, width % 2)), mode="edge").astype(np.uint16)
-    sums = even[:, ::2, ::2] + even[:, 1::2, ::2] + even[:, ::2, 1::2] + even[:, 1::2, 1::2]
+    even = np.pad(level, ((0, 0), (0, height % 2), (0, width % 2)), mode="edge")
+    sums = even[:, ::2, ::2].astype(np.uint16)  # a quarter of the pixels, so that no wide copy of all is made
+    for row, col in ((1, 0), (0, 1), (1, 1)):
+        sums += even[:, row::2, col::2]
     return ((sums + 2) // 4).astype(np.uint8)
 
 
-def _stack(analysis: Analysis, channels: list[Channel]) -> NDArray[np.uint8]:
-    whole = Box.whole(analysis.maps.size)
-    planes = [analysis.maps[channel.name].as_bytes(whole) for channel in channels]
-    return np.ascontiguousarray(np.moveaxis(np.concatenate(planes, axis=2), 2, 0))  # (c, h, w)
+def _tiles(maps: Maps, channels: list[Channel], times_halved: int) -> Iterator[NDArray[np.uint8]]:
+    """Yield the (h, w) uint8 tiles of every plane in turn, so that one plane at a time is in memory."""
+    for channel in channels:
+        stored = maps[channel.name].as_bytes(Box.whole(maps.size))
+        for component in range(channel.planes):
+            level = stored[np.newaxis, :, :, component]  # (1, h, w)
+            for _ in range(times_halved):
+                level = halved(level)
+            for box in Box.whole(Size(*level.shape[1:])).split(TILE_PX):
+                yield np.ascontiguousarray(level[0][box.slices])
 
 
 def number_of_smaller_levels(shape: tuple[int, ...]) -> int:

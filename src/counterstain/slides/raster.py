@@ -16,8 +16,11 @@ from PIL import Image, ImageFile, ImageOps
 from counterstain.errors import UnreadableSlideError, UnsupportedSlideError
 from counterstain.images import to_rgb
 
-MAX_RASTER_PIXELS = 1_000_000_000
-"""Images with more pixels are not decoded: they would not fit in memory, or are decompression bombs."""
+MAX_RASTER_PIXELS = 250_000_000
+"""Images with more pixels are not decoded: in memory, with the copies that are made of them, or as decompression bombs."""
+
+LEAST_SIXTEEN_BIT_MAXIMUM = 2**14
+"""Slides are bright: values that end below are of a camera of fewer bits, in a file that does not say so."""
 
 RASTER_FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "JPEG2000", "PPM")
 
@@ -42,14 +45,15 @@ def decode_raster(path: Path, formats: tuple[str, ...] = RASTER_FORMATS) -> NDAr
     UnreadableSlideError
         When no format fits, the file is damaged or truncated, or it has more than ``MAX_RASTER_PIXELS``.
     UnsupportedSlideError
-        When it is animated, CMYK or of another colour model that cannot be converted without guessing.
+        When it is animated, CMYK or of another colour model that cannot be converted without guessing, or has 16-bit values
+        that end far below the range of their type.
     """
     with path.open("rb") as file:
         image = _open(file, path, formats)
         check_pixel_count(image.height, image.width, path)
         _check_kind(image, path)
         try:
-            return _to_rgb(ImageOps.exif_transpose(image))
+            return _to_rgb(image, path)
         except _DECODING_ERRORS as error:
             raise UnreadableSlideError(f"cannot decode {path}: {error}; the file is damaged or truncated") from error
 
@@ -77,6 +81,21 @@ def check_pixel_count(height: int, width: int, path: Path) -> None:
         raise UnreadableSlideError(
             f"{path} says it has {height} x {width} pixels, more than the {MAX_RASTER_PIXELS:,} that are decoded in memory; "
             "save it as a tiled, pyramidal TIFF"
+        )
+
+
+def check_range(samples: NDArray[np.uint16], path: Path) -> None:
+    """Refuse 16-bit values of a camera of fewer bits, which would be taken for a black image; one that is all black passes.
+
+    Raises
+    ------
+    UnsupportedSlideError
+        The values end below ``LEAST_SIXTEEN_BIT_MAXIMUM``.
+    """
+    highest = int(samples.max(initial=0))
+    if 0 < highest < LEAST_SIXTEEN_BIT_MAXIMUM:
+        raise UnsupportedSlideError(
+            f"{path} is a 16-bit file whose values end at {highest} (12-bit camera?); scale it to 8 bit"
         )
 
 
@@ -109,9 +128,18 @@ def _check_kind(image: ImageFile.ImageFile, path: Path) -> None:
         )
 
 
-def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
+def _to_rgb(image: Image.Image, path: Path) -> NDArray[np.uint8]:
+    is_deep = any("16" in str(tile[3]) for tile in getattr(image, "tile", ()))
+    ImageOps.exif_transpose(image, in_place=True)
     if image.mode.startswith("I;16"):
-        return to_rgb(np.asarray(image).astype(np.uint16))
-    if image.has_transparency_data:
-        return to_rgb(np.asarray(image.convert("RGBA")))
-    return to_rgb(np.asarray(image.convert("RGB")))
+        samples = np.asarray(image).astype(np.uint16)
+        check_range(samples, path)
+        return to_rgb(samples)
+    pixels = np.asarray(image if image.mode == "RGB" and not image.has_transparency_data else image.convert(_mode(image)))
+    if is_deep:
+        check_range(pixels[..., :3].astype(np.uint16) * 257, path)  # of RGB, Pillow keeps the upper byte
+    return to_rgb(pixels)
+
+
+def _mode(image: Image.Image) -> str:
+    return "RGBA" if image.has_transparency_data else "RGB"

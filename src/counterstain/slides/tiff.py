@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from counterstain.errors import UnreadableSlideError, UnsupportedSlideError
 from counterstain.images import to_rgb
-from counterstain.slides.raster import check_pixel_count, decode_raster
+from counterstain.slides.raster import check_pixel_count, check_range, decode_raster
 
 TIFF_ERRORS = (OSError, ValueError, IndexError, KeyError, TypeError, RuntimeError, struct.error, zlib.error, MemoryError)
 _YCBCR = tifffile.PHOTOMETRIC.YCBCR
+_DARK_IS_ZERO = (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.RGB)
 _PHOTOMETRIC_MEANING = {
     5: "CMYK (separated)",
     6: "YCbCr (without JPEG)",
@@ -40,7 +41,8 @@ def decode_tiff(path: Path) -> NDArray[np.uint8]:
     UnreadableSlideError
         When the file is damaged, truncated or too large to decode whole.
     UnsupportedSlideError
-        When it is a stack, has separate fluorescence channels, is not 8 or 16-bit, or needs a codec that is not installed.
+        When it is a stack, has separate fluorescence channels, is not 8 or 16-bit, holds 12-bit values in 16, or needs a codec
+        that is not installed.
     """
     try:
         with tifffile.TiffFile(path) as tiff:
@@ -48,7 +50,11 @@ def decode_tiff(path: Path) -> NDArray[np.uint8]:
             check_kind(series, path)
             check_pixel_count(series.keyframe.imagelength, series.keyframe.imagewidth, path)
             check_complete(series.keyframe, path)
-            return page_to_rgb(_decode(series, path), series.keyframe)
+            page, pixels = series.keyframe, _decode(series, path)
+            if pixels.dtype == np.uint16 and page.photometric in _DARK_IS_ZERO:
+                colours = page.samplesperpixel - len(page.extrasamples)
+                check_range(pixels[..., :colours] if pixels.ndim == 3 else pixels, path)
+            return page_to_rgb(pixels, page)
     except TIFF_ERRORS as error:
         raise UnreadableSlideError(f"cannot decode {path}: {error}; the file is damaged or truncated") from error
 
