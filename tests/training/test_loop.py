@@ -142,14 +142,16 @@ def test_a_checkpoint_is_read_back_as_it_was_saved(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.partial"))
 
 
-def test_the_average_follows_the_weights_and_copies_whole_numbers() -> None:
+def test_the_average_follows_weights_and_running_statistics_and_copies_whole_numbers() -> None:
     model = torch.nn.BatchNorm1d(1)
     average = WeightAverage(model, decay=0.9)
     with torch.no_grad():
         model.weight.fill_(2.0)
+        model.running_mean.fill_(1.0)
         model.num_batches_tracked.fill_(5)
     average.update(model, step=1000)
     assert average.state["weight"].item() == pytest.approx(0.9 * 1 + 0.1 * 2)
+    assert average.state["running_mean"].item() == pytest.approx(0.1 * 1)
     assert average.state["num_batches_tracked"].item() == 5
 
 

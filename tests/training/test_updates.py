@@ -11,7 +11,7 @@ from training.fake_task import OneWeight
 
 from counterstain.errors import TrainingError
 from counterstain.training import loop as loop_module
-from counterstain.training.checkpoint import load_checkpoint
+from counterstain.training.checkpoint import load_checkpoint, save_checkpoint
 from counterstain.training.loop import train
 from counterstain.training.options import LoopOptions
 from counterstain.training.recipe import TrainOptions
@@ -128,3 +128,16 @@ def test_a_checkpoint_without_minutes_starts_the_clock(tmp_path: Path) -> None:
     content = {"step": 7, "model": {}, "average": {}, "optimizer": {}, "best_score": 0.5, "format_version": 1}
     torch.save(content, tmp_path / "last.pt")
     assert load_checkpoint(tmp_path / "last.pt").minutes == 0
+
+
+def test_a_run_of_networks_of_another_shape_or_name_is_refused_with_its_path(run) -> None:
+    longer = replace(LOOP, steps=2)
+    folder = run(OneWeight(slope=1.0))[2]
+    (folder / "options.json").unlink()
+    wider, renamed = OneWeight(slope=1.0), load_checkpoint(folder / "last.pt")
+    wider.networks["model"] = torch.nn.Linear(2, 1, bias=False)
+    with pytest.raises(TrainingError, match=r"(?s)last\.pt is of other networks.*size mismatch"):
+        run(wider, longer)
+    save_checkpoint(replace(renamed, others={"judge": renamed.model}), folder / "last.pt")
+    with pytest.raises(TrainingError, match=r"(?s)last\.pt is of other networks.*judge"):
+        run(OneWeight(slope=1.0), longer)

@@ -69,7 +69,10 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 
 class WeightAverage:
-    """Exponential moving average of a model's weights (Polyak averaging), with its buffers copied as they are."""
+    """Exponential moving average of a model's weights (Polyak averaging).
+
+    Floating-point buffers, such as the running statistics of batch normalisation, are averaged too; whole numbers are copied.
+    """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay = decay

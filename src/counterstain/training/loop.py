@@ -131,17 +131,32 @@ class _State:
         )
 
     def resume(self, path: Path) -> None:
-        """Go back to a checkpoint, where there is one."""
+        """Go back to a checkpoint, where there is one.
+
+        Raises
+        ------
+        TrainingError
+            It is of other networks.
+        """
         if not path.exists():
             return
         checkpoint = load_checkpoint(path)
+        try:
+            self._load_networks(checkpoint)
+        except (RuntimeError, KeyError, ValueError) as error:
+            raise TrainingError(
+                f"{path} is of other networks than this recipe has now, perhaps of another version of counterstain; "
+                f"choose another name, or remove the folder: {error}"
+            ) from error
+        self.step, self.minutes = checkpoint.step, checkpoint.minutes
+        self.best_score, self.stale = checkpoint.best_score, checkpoint.stale
+
+    def _load_networks(self, checkpoint: Checkpoint) -> None:
         for name, weights in {MODEL: checkpoint.model, **checkpoint.others}.items():
             self.task.networks[name].load_state_dict(weights)
         for name, saved in checkpoint.optimizers.items():
             self.optimizers[name].load_state_dict(saved)
         self.average.load(checkpoint.average)
-        self.step, self.minutes = checkpoint.step, checkpoint.minutes
-        self.best_score, self.stale = checkpoint.best_score, checkpoint.stale
 
 
 def _is_finished(state: _State, options: LoopOptions) -> bool:
