@@ -5,6 +5,7 @@ import errno
 import json
 import os
 import shutil
+import subprocess
 import sys
 
 import numpy as np
@@ -42,6 +43,19 @@ def test_an_unreadable_file_is_named_and_the_good_image_is_done(good, analyze, a
     content, expected = REFUSED[name]
     (good.parent / "bad.png").write_bytes(content(as_png, draw))
     check_refused(analyze("bad.png", "good.png", "--format", "json"), good.parent, expected)
+
+
+def test_the_tiff_library_writes_nothing_of_its_own(good):
+    Image.fromarray(np.zeros((40, 40, 3), np.uint8)).save("bad.tif", compression="tiff_lzw")
+    content = bytearray((good.parent / "bad.tif").read_bytes())
+    first = int.from_bytes(content[4:8], "little")  # of the directory, whose first tag gets a type that does not exist
+    content[first + 4 : first + 6] = b"\xff\xff"
+    (good.parent / "bad.tif").write_bytes(content)
+    command = [sys.executable, "-m", "counterstain", "analyze", "bad.tif", "--out", "out", "--bundle", "classical"]
+    code = "import sys; from counterstain.cli.main import main; main(sys.argv[1:])"
+    done = subprocess.run([command[0], "-c", code, *command[3:]], check=False, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert all(line.startswith("error: ") for line in done.stderr.splitlines())
 
 
 def test_a_decompression_bomb_is_refused(good, analyze, bomb_bytes):
@@ -278,6 +292,17 @@ def test_an_image_that_the_memory_cannot_hold_fails_alone(good, analyze, draw, m
     check_refused(analyze("bad.png", "good.png", "--format", "json"), good.parent, "memory")
 
 
+def test_an_error_of_the_system_is_shown_without_its_number(good, analyze, monkeypatch):
+    class Unlucky(ClassicalBackend):
+        def run(self, batch):
+            raise OSError(errno.EIO, "Input/output error", "good.png")
+
+    monkeypatch.setitem(backend_names.BACKENDS, "classical", lambda threads: Unlucky())
+    result = analyze("good.png")
+    assert result.exit_code == 1
+    assert result.stderr == "error: good.png: Input/output error\n"
+
+
 def test_a_fault_of_the_program_is_not_hidden(good, analyze, monkeypatch):
     class Broken(ClassicalBackend):
         def run(self, batch):
@@ -325,4 +350,4 @@ def test_a_bundle_that_lacks_a_key_is_refused_with_the_key(good, run):
 def test_an_unknown_model_is_a_usage_error_that_lists_the_known(good, run):
     result = run("analyze", "good.png", "--out", "out", "--bundle", "nothing")
     assert result.exit_code == 2
-    assert "classical" in result.stderr
+    assert "no model 'nothing'; expected one of: classical, default" in result.stderr

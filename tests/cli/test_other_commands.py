@@ -56,7 +56,7 @@ def test_doctor_is_content_when_everything_works(run, working_models):
 def test_doctor_names_a_damaged_bundle_and_the_command_that_fixes_it(run, broken_model):
     result = run("doctor")
     assert result.exit_code == 1
-    assert "to fix model default: pip install --force-reinstall counterstain" in result.stdout
+    assert "to fix model default: in a clone of the repository: pip install --force-reinstall ." in result.stdout
 
 
 def test_doctor_works_when_a_package_does_not(run, monkeypatch):
@@ -91,6 +91,23 @@ def test_the_demo_analyses_two_images_and_can_be_run_again(run, folder):
     assert [line.split()[0] for line in lines[1:3]] == ["colon", "synthetic"]
     assert all(int(line.split()[1]) > 20 for line in lines[1:3])
     assert (folder / "counterstain-demo" / "synthetic" / "overlay.png").is_file()
+
+
+def test_the_demo_gives_no_advice_that_it_cannot_follow(run, folder):
+    result = run("demo", "--bundle", "classical")
+    assert "--mpp" not in result.output
+    assert "in the file" not in result.output
+
+
+def test_the_demo_replaces_nothing_but_an_earlier_demo(run, good):
+    run("analyze", "good.png", "--out", "out", "--bundle", "classical", "--format", "json")
+    (good.parent / "out" / "good").rename(good.parent / "out" / "colon")
+    before = (good.parent / "out" / "colon" / "analysis.json").read_bytes()
+    result = run("demo", "--bundle", "classical", "--out", "out")
+    assert result.exit_code == 1
+    assert "not of an earlier demo" in result.stderr
+    assert (good.parent / "out" / "colon" / "analysis.json").read_bytes() == before
+    assert not (good.parent / "out" / "synthetic").exists()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends a POSIX signal")

@@ -64,7 +64,7 @@ def test_a_missing_key_is_named(bundle, key):
         ({"weights": [{"file": "../model.onnx", "sha256": ""}]}, "inside the bundle"),
         ({"weights": [{"file": "/etc/passwd", "sha256": ""}]}, "inside the bundle"),
         ({"weights": [{"file": "gone.onnx", "sha256": ""}]}, r"no readable gone\.onnx"),
-        ({"format_version": 7}, "format version 7.*reads 1.*pip install --upgrade"),
+        ({"format_version": 7}, "format version 7.*reads 1.*clone.*pip install --force-reinstall"),
     ],
 )
 def test_a_bad_manifest_says_what_is_wrong(bundle, changes, message):

@@ -61,6 +61,12 @@ def test_an_error_without_advice_keeps_the_system_s_words(tmp_path):
         raise OSError("odd")
 
 
+def test_an_error_of_the_system_is_shown_without_its_number(tmp_path):
+    fault = OSError(errno.EBUSY, "Device or resource busy", "a")
+    with pytest.raises(OutputError, match=r"cannot write .*a: Device or resource busy$"), replacing(tmp_path / "a"):
+        raise fault
+
+
 def test_a_folder_appears_only_when_it_is_complete(tmp_path):
     with replacing_folder(tmp_path / "deep" / "out", lambda name: True) as hidden:
         (hidden / "a").write_text("x")

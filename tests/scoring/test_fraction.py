@@ -49,6 +49,7 @@ def test_no_cells_give_nan_and_say_so():
 
 def test_few_cells_are_warned_about():
     assert "only 99 nuclei" in percent_positive(in_one_block(9, 99)).warnings[0]
+    assert "only 1 nucleus was counted" in percent_positive(in_one_block(1, 1)).warnings[0]
     assert percent_positive(in_one_block(9, 100)).warnings == ()
 
 

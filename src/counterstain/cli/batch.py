@@ -63,15 +63,20 @@ def run_batch(
         try:
             check_apart(job.out / item.name, inhabited)
             outcome.records.append((item.name, analyse_file(item, job, bars)))
-        except (CounterstainError, OSError) as error:
-            outcome.failures.append(failure(item, error))
-            on_error(str(item.path), error)
-        except MemoryError as error:
-            full = SlideError("the memory of this computer is too small for it; save it as a tiled, pyramidal TIFF, or cut it")
-            full.__cause__ = error
-            outcome.failures.append(failure(item, full))
-            on_error(str(item.path), full)
+        except (CounterstainError, OSError, MemoryError) as error:
+            fault = in_words(error)
+            outcome.failures.append(failure(item, fault))
+            on_error(str(item.path), fault)
         bars.end()
+
+
+def in_words(error: Exception) -> Exception:
+    """Return an error of the system as one that a person can read; any other as it is."""
+    if isinstance(error, MemoryError):
+        return SlideError("the memory of this computer is too small for it; save it as a tiled, pyramidal TIFF, or cut it")
+    if isinstance(error, OSError) and error.strerror:
+        return SlideError(": ".join(str(part) for part in (error.filename, error.strerror) if part))
+    return error
 
 
 def failure(item: Input, error: Exception) -> Failure:

@@ -9,6 +9,9 @@ import skimage.data
 from counterstain.cli.batch import Job, Outcome, analyse_slide
 from counterstain.cli.console import Bars
 from counterstain.cli.run import make_job, run_and_report
+from counterstain.errors import OutputError
+from counterstain.outputs.record import read_record
+from counterstain.outputs.summary import FILE_NAME
 from counterstain.slides.array import ArraySlide
 from counterstain.slides.base import Resolution
 from counterstain.training.synthesis.render import synthetic_field
@@ -22,10 +25,17 @@ FIELD_PX = 512
 
 
 def analyze_demo(out: Path, settings: Mapping[str, Any]) -> bool:
-    """Analyse both images into ``out``, replacing the results of an earlier demo, and return whether anything failed."""
+    """Analyse both images into ``out``, replacing the results of an earlier demo, and return whether anything failed.
+
+    Raises
+    ------
+    OutputError
+        The folder holds something else.
+    """
+    slides = demo_slides()
+    check_earlier_demo(out, slides)
     job = make_job(out, {**settings, "formats": (), "overwrite": True})
     outcome = Outcome()
-    slides = demo_slides()
     return run_and_report(
         job,
         outcome,
@@ -35,14 +45,29 @@ def analyze_demo(out: Path, settings: Mapping[str, Any]) -> bool:
     )
 
 
+def check_earlier_demo(out: Path, slides: Mapping[str, ArraySlide]) -> None:
+    """Check that the folder is missing, empty or holds nothing but the results of an earlier demo.
+
+    Raises
+    ------
+    OutputError
+        It holds anything else.
+    """
+    sources = {slide.name: source for source, slide in slides.items()}
+    for entry in sorted(out.iterdir()) if out.is_dir() else []:
+        content = read_record(entry)
+        is_ours = content is not None and content["slide"]["source"] == sources.get(entry.name)
+        is_hidden = entry.name.startswith(".")  # what a demo that was killed left
+        if not (is_ours or is_hidden or entry.name == FILE_NAME):
+            raise OutputError(f"{out} holds {entry.name}, which is not of an earlier demo; choose another --out")
+
+
 def demo_slides() -> dict[str, ArraySlide]:
     """Return a description and an image for each; none needs a file or a download."""
     colon = skimage.data.immunohistochemistry()
     field = synthetic_field(FIELD_SEED, FIELD_PX).image
     return {
-        "scikit-image data.immunohistochemistry()": ArraySlide(
-            colon, name="colon", resolution=Resolution(COLON_MPP, "assumed")
-        ),
+        "scikit-image data.immunohistochemistry()": ArraySlide(colon, name="colon", resolution=Resolution(COLON_MPP, "option")),
         f"synthetic field, seed {FIELD_SEED}": ArraySlide(field, name="synthetic", resolution=Resolution(FIELD_MPP, "option")),
     }
 

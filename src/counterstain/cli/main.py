@@ -1,6 +1,7 @@
 """``counterstain``: the group of all commands. Imports nothing but click, so that ``--help`` is there at once."""
 
 import importlib
+import logging
 from typing import Any
 
 import click
@@ -42,6 +43,7 @@ class LazyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; an error of this package ends it with one message and no traceback."""
+        logging.getLogger("tifffile").setLevel(logging.CRITICAL + 1)  # what is wrong with a file, its error says
         try:
             return super().invoke(ctx)
         except CounterstainError as error:

@@ -47,5 +47,5 @@ def _checked(name: str) -> Check:
     try:
         backend = load_backend(name, threads=1)
     except BundleError as error:
-        return broken(f"model {name}", error, "pip install --force-reinstall counterstain")
+        return broken(f"model {name}", error, "in a clone of the repository: pip install --force-reinstall .")
     return ok(f"model {name}", f"{backend.manifest.version}, loads, checksums match, {backend.fingerprint}")

@@ -15,7 +15,7 @@ def models(as_json: bool) -> None:
 
     described = described_models()
     if as_json:
-        sys.stdout.write(json.dumps({"models": described}, indent=2, ensure_ascii=False) + "\n")
+        sys.stdout.write(json.dumps({"models": described}, indent=2, ensure_ascii=True) + "\n")
         return
     usable = [model for model in described if "error" not in model]
     show_columns([HEADINGS, *([str(value) for value in model.values()] for model in usable)])

@@ -36,7 +36,7 @@ def rescore(folder: Path, settings: Mapping[str, Any]) -> None:
     if settings["as_json"]:
         images = [{"name": path.name, "folder": str(path), **content} for path, content in written]
         document = {"format_version": FORMAT_VERSION, "images": images}
-        sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=True, allow_nan=False) + "\n")
     elif not settings["quiet"]:
         show_columns([HEADINGS, *(row for path, content in written for row in region_rows(path.name, content["scores"]))])
         click.echo(f"written: {FILE_NAME} in {len(written)} of the folders in {folder}")

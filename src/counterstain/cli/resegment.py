@@ -129,7 +129,7 @@ def _show(done: list[tuple[str, Record]], failures: list[Failure], out: Path, se
         images = [{"status": "done", "name": name, "folder": str(out / name), **content} for name, content in done]
         failed = [{"status": "failed", "name": failure.name, "error": failure.error} for failure in failures]
         document = {"format_version": FORMAT_VERSION, "out": str(out), "images": [*images, *failed]}
-        sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=True, allow_nan=False) + "\n")
     if settings["quiet"] or settings["as_json"]:
         return
     for name, content in done:

@@ -29,7 +29,7 @@ def load_backend(name_or_path: str | Path = "default", *, threads: int | None = 
         return BACKENDS[str(name_or_path)](threads)
     if Path(name_or_path).exists():
         return _onnx(Path(name_or_path), threads)
-    raise UsageError(f"no model {str(name_or_path)!r}; expected one of {sorted(BACKENDS)}, or the path of a bundle")
+    raise UsageError(f"no model {str(name_or_path)!r}; expected one of: {', '.join(sorted(BACKENDS))}, or the path of a bundle")
 
 
 def _onnx(path: Path, threads: int | None) -> Backend:

@@ -33,7 +33,7 @@ def explained(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = ADVICE.get(error.errno or 0, str(error))
+        reason = ADVICE.get(error.errno or 0, error.strerror or str(error))
         raise OutputError(f"cannot write {path}: {reason}") from error
 
 

@@ -95,5 +95,6 @@ def _warnings(total: int) -> tuple[str, ...]:
     if not total:
         return ("no nucleus was found, so there is nothing to score",)
     if total < FEW_CELLS:
-        return (f"only {total} nuclei were counted; at least {FEW_CELLS} are needed for a usable percentage",)
+        counted = "nucleus was" if total == 1 else "nuclei were"
+        return (f"only {total} {counted} counted; at least {FEW_CELLS} are needed for a usable percentage",)
     return ()
