@@ -1,5 +1,6 @@
 """From folders to batches, on tiny folders that the tests draw."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from PIL import Image
 from counterstain.cells.watershed import Watershed
 from counterstain.errors import TrainingError
 from counterstain.outputs.drawing import outline_pixels
+from counterstain.training.datasets import cache as cache_module
 from counterstain.training.datasets.batches import batches, jitter, to_batch
 from counterstain.training.datasets.cache import (
     PLANES,
@@ -170,6 +172,77 @@ def test_the_cache_does_not_depend_on_the_number_of_workers_and_is_made_once(ima
     open_cache(options, 5)
     assert written.stat().st_mtime_ns == before
     assert not np.array_equal(open_cache(options, 6).planes, one.planes)
+
+
+@pytest.fixture
+def rendered(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Render one patch of noughts instead of real ones, and return the folders that were rendered into."""
+    folders: list[Path] = []
+
+    def render(options: DataOptions, seed: int, folder: Path) -> None:
+        folders.append(folder)
+        np.save(folder / "planes.npy", np.zeros((1, 11, 8, 8), np.uint8))
+        np.save(folder / "has_modalities.npy", np.zeros(1, bool))
+
+    monkeypatch.setattr(cache_module, "_render_into", render)
+    return folders
+
+
+def test_patches_are_rendered_anew_when_an_image_changes_or_comes(
+    image_root: Path, tmp_path: Path, rendered: list[Path]
+) -> None:
+    root = shutil.copytree(image_root, tmp_path / "images")
+    options = options_for(root, tmp_path / "cache")
+    open_cache(options, 5)
+    with (root / "glioma-ki67" / "slide1-field1.geojson").open("a") as file:
+        file.write(" ")
+    open_cache(options, 5)
+    shutil.copy(root / "deepliif-train" / "set1.png", root / "deepliif-train" / "set2.png")
+    open_cache(options, 5)
+    open_cache(options, 5)
+    assert len(rendered) == 3
+
+
+def test_patches_are_reused_when_only_validation_workers_or_places_change(
+    image_root: Path, tmp_path: Path, rendered: list[Path]
+) -> None:
+    options = options_for(image_root, tmp_path / "cache")
+    open_cache(options, 5)
+    open_cache(replace(options, workers=2, validation_patches=3, validation_fields=("slide4-*.jpg",)), 5)
+    open_cache(replace(options, root=str(shutil.copytree(image_root, tmp_path / "moved"))), 5)
+    assert len(rendered) == 1
+
+
+def test_of_two_first_runs_at_once_the_patches_of_the_faster_are_used_whole(
+    image_root: Path, tmp_path: Path, rendered: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options, write = options_for(image_root, tmp_path / "cache"), cache_module._render_into
+    (tmp_path / "cache").mkdir()
+
+    def slow(options: DataOptions, seed: int, folder: Path) -> None:
+        assert not list(tmp_path.glob("cache/*/planes.npy"))  # nothing is in place before it is whole
+        monkeypatch.setattr(cache_module, "_render_into", write)
+        open_cache(options, seed)  # the other run, from its beginning to its end
+        write(options, seed, folder)
+        np.save(folder / "planes.npy", np.ones((1, 11, 8, 8), np.uint8))
+
+    monkeypatch.setattr(cache_module, "_render_into", slow)
+    assert open_cache(options, 5).planes.max() == 0
+    assert len(rendered) == 2
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+
+
+def test_rendering_that_fails_leaves_nothing_that_looks_whole(
+    image_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(options: DataOptions, seed: int, folder: Path) -> None:
+        (folder / "planes.npy").write_bytes(b"half")
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(cache_module, "_render_into", fail)
+    with pytest.raises(OSError, match="the disk is full"):
+        open_cache(options_for(image_root, tmp_path / "cache"), 5)
+    assert not list((tmp_path / "cache").iterdir())
 
 
 def planes_of(count: int) -> NDArray[np.uint8]:

@@ -30,7 +30,8 @@ class DataOptions:
     root: str = "../shared/data"
     """Folder with ``dsb2018``, ``deepliif-train`` and ``glioma-ki67``; relative to the working directory."""
     cache: str = "runs/cache"
-    """Folder for rendered patches; made when it is missing, reused when it was made with the same options."""
+    """Folder for rendered patches; made when it is missing, reused when it was made with the same options from the same images.
+    What a killed run leaves here ends in ``.partial``."""
     patches: int = 7000
     """Number of training patches."""
     validation_patches: int = 48

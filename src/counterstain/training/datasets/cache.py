@@ -1,11 +1,12 @@
 """Render patches once and keep them in one memory-mapped file, so that training waits for nothing.
 
-Patch ``i`` depends on the options and on ``i`` alone: the cache is the same whatever the number of workers.
+Patch ``i`` depends on the options, the images and ``i`` alone: the cache is the same whatever the number of workers.
 """
 
 import hashlib
 import json
 import multiprocessing
+import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -113,17 +114,47 @@ _MAKERS: dict[str, Callable[[np.random.Generator, Sources, int], Sample]] = {
 
 
 def open_cache(options: DataOptions, seed: int) -> PatchCache:
-    """Return the patches for these options, rendering them first where that was not done yet."""
-    key = json.dumps([asdict(options) | {"workers": 0, "cache": ""}, seed, RENDERER_VERSION], sort_keys=True)
-    folder = Path(options.cache) / hashlib.sha256(key.encode()).hexdigest()[:16]
-    if not (folder / "complete").exists():
+    """Return the patches for these options and images, rendering them first where that was not done yet."""
+    folder = Path(options.cache) / _key(options, seed)
+    if not folder.exists():
         _render_all(options, seed, folder)
     planes = np.load(folder / "planes.npy", mmap_mode="r")
     return PatchCache(planes=planes, has_modalities=np.load(folder / "has_modalities.npy"))
 
 
+def _key(options: DataOptions, seed: int) -> str:
+    """Return a name for everything that patches depend on; images count by name and size."""
+    free = {"root", "cache", "workers", "validation_patches", "validation_fields"}
+    chosen = {name: value for name, value in asdict(options).items() if name not in free}
+    content = json.dumps([chosen, _image_sizes(options), seed, RENDERER_VERSION], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def _image_sizes(options: DataOptions) -> dict[str, int]:
+    """Return the bytes of each file that ``read_training_sources`` reads, by its name in ``options.root``."""
+    root = Path(options.root)
+    patterns = [f"dsb2018/{kind}/{part}/*.png" for kind in ("tissue", "fluorescence") for part in ("images", "labels")]
+    patterns += ["deepliif-train/*.png", *(f"glioma-ki67/{pattern}" for pattern in options.train_fields)]
+    patterns += [f"glioma-ki67/{Path(pattern).with_suffix('.geojson')}" for pattern in options.train_fields]
+    found = {path for pattern in patterns for path in root.glob(pattern)}
+    return {path.relative_to(root).as_posix(): path.stat().st_size for path in found}
+
+
 def _render_all(options: DataOptions, seed: int, folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+    """Render under a temporary name, then rename: of two runs at once, the patches of the faster one are used."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f"{folder.name}-", suffix=".partial", dir=folder.parent) as temporary:
+        rendered = Path(temporary) / "patches"
+        rendered.mkdir()
+        _render_into(options, seed, rendered)
+        try:
+            rendered.rename(folder)
+        except OSError:
+            if not folder.exists():
+                raise
+
+
+def _render_into(options: DataOptions, seed: int, folder: Path) -> None:
     shape = (options.patches, sum(PLANES.values()), options.patch_px, options.patch_px)
     np.lib.format.open_memmap(folder / "planes.npy", mode="w+", dtype=np.uint8, shape=shape)
     chunks = np.array_split(np.arange(options.patches), max(1, options.patches // 50))
@@ -131,7 +162,6 @@ def _render_all(options: DataOptions, seed: int, folder: Path) -> None:
     with context.Pool(options.workers, initializer=_start_worker, initargs=(options, seed, folder)) as pool:
         flags = pool.map(_render_chunk, chunks, chunksize=1)
     np.save(folder / "has_modalities.npy", np.concatenate(flags))
-    (folder / "complete").touch()
 
 
 _worker: dict[str, object] = {}
