@@ -1,7 +1,7 @@
 """A model bundle: a folder (or a zip of it) with ``manifest.json`` and ONNX weights.
 
-Loading a bundle checks the SHA-256 of every weight file and executes nothing. Files are read into memory, never unpacked, and
-the bytes that were checked are the bytes that are used.
+Loading a bundle checks the SHA-256 of every weight file and executes nothing. Each file is read once and the bytes that were
+checked are the bytes that are used; large files wait for their use in a private copy, see ``counterstain.inference.weights``.
 """
 
 import hashlib
@@ -9,14 +9,16 @@ import json
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal, Self
+from typing import Any, BinaryIO, Literal, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from counterstain.errors import BundleError
+from counterstain.inference.weights import CheckedWeights, source_of
 from counterstain.panel import Panel
 
 FORMAT_VERSION = 1
@@ -93,13 +95,13 @@ class Bundle:
     """The folder or zip it came from."""
     manifest: Manifest
     weights: Mapping[str, bytes]
-    """File name in the manifest -> content."""
+    """File name in the manifest -> content; ``graph_of`` gives a large one without reading it again."""
     fingerprint: str
     """SHA-256 of the manifest, which holds those of the weights."""
 
 
-ReadFile = Callable[[str], bytes]
-"""Content of a file of the bundle by its name; KeyError or OSError when it is not there."""
+OpenFile = Callable[[str], BinaryIO]
+"""A file of the bundle by its name, to be read once; KeyError or OSError when it is not there."""
 
 
 def default_bundle_path() -> Path:
@@ -122,9 +124,9 @@ def load_bundle(path: str | Path) -> Bundle:
     path = Path(path)
     try:
         if path.is_dir():
-            return _load(path, lambda name: (path / name).read_bytes())
+            return _load(path, lambda name: (path / name).open("rb"))
         with zipfile.ZipFile(path) as archive:
-            return _load(path, _zip_reader(archive))
+            return _load(path, _zip_opener(archive))
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:  # damaged, or encrypted
         raise BundleError(f"{path} is neither a bundle folder nor a readable zip of one: {error}") from error
     except FileNotFoundError as error:
@@ -133,29 +135,49 @@ def load_bundle(path: str | Path) -> Bundle:
         raise BundleError(f"cannot read the bundle {path}: {error.strerror or error}") from error
 
 
-def _zip_reader(archive: zipfile.ZipFile) -> ReadFile:
-    """Return a reader of files beside the manifest, at the top of the archive or in its only folder."""
+def graph_of(bundle: Bundle) -> bytes | Path:
+    """Return the only ONNX graph of a bundle as a runtime loads it: its content, or a private copy when it is large.
+
+    The copy is removed with the bundle, so a runtime that reads a path later than at once must keep the bundle.
+
+    Raises
+    ------
+    BundleError
+        When the bundle has none, or several.
+    """
+    graphs = [name for name in bundle.weights if name.endswith(".onnx")]
+    if len(graphs) != 1:
+        raise BundleError(f"the bundle {bundle.source} lists {len(graphs)} .onnx files, expected 1")
+    return source_of(bundle.weights, graphs[0])
+
+
+def _zip_opener(archive: zipfile.ZipFile) -> OpenFile:
+    """Return an opener of files beside the manifest, at the top of the archive or in its only folder."""
     tops = {name.split("/")[0] for name in archive.namelist()}
     folder = "" if MANIFEST in archive.namelist() or len(tops) != 1 else f"{tops.pop()}/"
 
-    def read(name: str) -> bytes:
+    def opened(name: str) -> BinaryIO:
         if archive.getinfo(folder + name).file_size > MAX_FILE_BYTES:
             raise BundleError(f"{name} in {archive.filename} unpacks to more than {MAX_FILE_BYTES:,} bytes")
-        return archive.read(folder + name)
+        return cast(BinaryIO, archive.open(folder + name))
 
-    return read
+    return opened
 
 
-def _load(source: Path, read: ReadFile) -> Bundle:
-    text = _read(source, read, MANIFEST)
-    manifest = _parse_manifest(source, text)
-    weights = {weight.file: _checked(source, read, weight) for weight in manifest.weights}
+def _load(source: Path, opened: OpenFile) -> Bundle:
+    with _part(source, MANIFEST), opened(MANIFEST) as stream:
+        text = stream.read()
+    manifest, weights = _parse_manifest(source, text), CheckedWeights()
+    for weight in manifest.weights:
+        with _part(source, weight.file), opened(weight.file) as stream:
+            _check(source, weight, weights.take(weight.file, stream))
     return Bundle(source=source, manifest=manifest, weights=weights, fingerprint=hashlib.sha256(text).hexdigest())
 
 
-def _read(source: Path, read: ReadFile, name: str) -> bytes:
+@contextmanager
+def _part(source: Path, name: str) -> Iterator[None]:
     try:
-        return read(name)
+        yield
     except (KeyError, OSError) as error:
         raise BundleError(f"the bundle {source} has no readable {name}: {error}") from error
 
@@ -182,15 +204,12 @@ def _describe(fault: Any) -> str:
     return f"missing key: {key}" if fault["type"] == "missing" else f"{key or 'manifest'}: {fault['msg']}"
 
 
-def _checked(source: Path, read: ReadFile, weight: WeightFile) -> bytes:
-    content = _read(source, read, weight.file)
-    found = hashlib.sha256(content).hexdigest()
+def _check(source: Path, weight: WeightFile, found: str) -> None:
     if found != weight.sha256:
         raise BundleError(
             f"{weight.file} of the bundle {source} was altered or damaged: expected SHA-256 {weight.sha256}, found {found}; "
             "fetch the bundle again"
         )
-    return content
 
 
 def write_bundle(folder: str | Path, manifest: Manifest, files: Mapping[str, bytes]) -> Bundle:
