@@ -119,6 +119,16 @@ def test_maps_are_never_replaced_by_themselves(result, run):
     assert "choose another --out" in done.output
 
 
+def test_the_image_of_a_result_is_never_replaced(result, run, good):
+    place = good.parent / "new" / "good"
+    place.mkdir(parents=True)
+    original = good.rename(place / "overlay.png").read_bytes()
+    done = run("segment", result, "--out", "new", "--slide", place / "overlay.png", "--overwrite")
+    assert done.exit_code == 1
+    assert "would replace its own input" in done.output
+    assert (place / "overlay.png").read_bytes() == original
+
+
 def test_another_image_is_refused(result, run, draw):
     Image.fromarray(draw(80)).save("small.png")
     done = run("segment", result, "--out", "x", "--slide", "small.png")

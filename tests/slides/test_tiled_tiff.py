@@ -146,6 +146,12 @@ def test_grey_and_sixteen_bit_pyramids_become_rgb(tmp_path, options, image):
         np.testing.assert_array_equal(slide.read(Box.whole(slide.size), MPP), np.stack([tissue()[..., 0]] * 3, axis=-1))
 
 
+def test_twelve_bit_values_in_sixteen_bits_are_refused(tmp_path):
+    path = write_pyramid(tmp_path / "a.tif", tissue().astype(np.uint16) * 16)
+    with pytest.raises(UnsupportedSlideError, match=r"values end at \d+ .12-bit camera"):
+        open_slide(path)
+
+
 def test_small_flat_files_are_decoded_whole_and_large_ones_are_not(tmp_path, monkeypatch):
     path = write_pyramid(tmp_path / "a.tif", steps=(1,))
     assert not reads_in_pieces(path)

@@ -16,7 +16,7 @@ from counterstain.cli.run import CELL_OPTIONS
 from counterstain.errors import CounterstainError, UsageError
 from counterstain.inference.stopwatch import Stopwatch
 from counterstain.outputs.atomic import explained
-from counterstain.outputs.folder import check_free, write_folder
+from counterstain.outputs.folder import check_apart, check_free, homes, write_folder
 from counterstain.outputs.names import check_formats, default_formats, formats_for
 from counterstain.outputs.record import record
 from counterstain.outputs.results import Record, read_manifest, read_maps, results_in
@@ -64,6 +64,7 @@ def _one(folder: Path, content: Record, target: Path, options: CellOptions, sett
     manifest = read_manifest(folder, content)
     if target.resolve() == folder.resolve():
         raise UsageError(f"{folder} holds the maps that are read, so it cannot be replaced; choose another --out")
+    check_apart(target, homes([settings["slide"] or Path(content["slide"]["source"])]))
     formats = formats_for(
         settings["formats"] or default_formats(),
         content["slide"]["analysed_height_px"] * content["slide"]["analysed_width_px"],

@@ -18,7 +18,7 @@ from counterstain.slides.raster import check_pixel_count, check_range, decode_ra
 
 TIFF_ERRORS = (OSError, ValueError, IndexError, KeyError, TypeError, RuntimeError, struct.error, zlib.error, MemoryError)
 _YCBCR = tifffile.PHOTOMETRIC.YCBCR
-_DARK_IS_ZERO = (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.RGB)
+DARK_IS_ZERO = (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.RGB)
 _PHOTOMETRIC_MEANING = {
     5: "CMYK (separated)",
     6: "YCbCr (without JPEG)",
@@ -51,7 +51,7 @@ def decode_tiff(path: Path) -> NDArray[np.uint8]:
             check_pixel_count(series.keyframe.imagelength, series.keyframe.imagewidth, path)
             check_complete(series.keyframe, path)
             page, pixels = series.keyframe, _decode(series, path)
-            if pixels.dtype == np.uint16 and page.photometric in _DARK_IS_ZERO:
+            if pixels.dtype == np.uint16 and page.photometric in DARK_IS_ZERO:
                 colours = page.samplesperpixel - len(page.extrasamples)
                 check_range(pixels[..., :colours] if pixels.ndim == 3 else pixels, path)
             return page_to_rgb(pixels, page)

@@ -16,7 +16,8 @@ from counterstain.errors import UnreadableSlideError, UnsupportedSlideError
 from counterstain.geometry import Box, Size
 from counterstain.slides.base import Resolution
 from counterstain.slides.pyramid import Level, level_of, read_pyramid
-from counterstain.slides.tiff import TIFF_ERRORS, check_complete, check_kind, page_to_rgb
+from counterstain.slides.raster import check_range
+from counterstain.slides.tiff import DARK_IS_ZERO, TIFF_ERRORS, check_complete, check_kind, page_to_rgb
 
 FLAT_PIXELS = 25_000_000
 """Tiled files without a pyramid and with at most this many pixels are decoded whole, which is faster."""
@@ -26,6 +27,9 @@ CACHE_BYTES = 96 * 2**20
 
 MAX_ASPECT_DIFFERENCE = 0.02
 """Pages whose sides shrink by factors that differ more are no levels of the first page."""
+
+RANGE_TILES = 16
+"""Tiles that are looked at to see how bright a 16-bit slide is."""
 
 
 def reads_in_pieces(path: Path) -> bool:
@@ -66,7 +70,8 @@ class TiledTiffSlide:
     UnreadableSlideError
         When the file, or later a part of it, is damaged.
     UnsupportedSlideError
-        When it is a stack, has separate fluorescence channels, is not 8 or 16-bit, or needs a codec that is not installed.
+        When it is a stack, has separate fluorescence channels, is not 8 or 16-bit, holds 12-bit values in 16, or needs a codec
+        that is not installed.
     """
 
     def __init__(self, path: Path, *, name: str, resolution: Resolution) -> None:
@@ -85,12 +90,23 @@ class TiledTiffSlide:
                 check_complete(page, path)
             self._levels = [_level(page, self._pages[0]) for page in self._pages]
             self._tile(0, _first_tile(self._pages[0]))  # a missing codec is known at once
+            self._check_range(path)
         except TIFF_ERRORS as error:
             self.close()
             raise UnreadableSlideError(f"cannot decode {path}: {error}; the file is damaged or truncated") from error
         except (UnreadableSlideError, UnsupportedSlideError):
             self.close()
             raise
+
+    def _check_range(self, path: Path) -> None:
+        """Refuse 12-bit values in 16 bits, by tiles spread over the smallest level."""
+        page = self._pages[-1]
+        if page.dtype != np.uint16 or page.photometric not in DARK_IS_ZERO:
+            return
+        level, count = len(self._pages) - 1, len(page.dataoffsets)
+        colours = page.samplesperpixel - len(page.extrasamples)
+        chosen = (self._tile(level, index) for index in range(0, count, -(-count // RANGE_TILES)))
+        check_range(np.array([tile[..., :colours].max() for tile in chosen if tile is not None], np.uint16), path)
 
     @property
     def size(self) -> Size:
