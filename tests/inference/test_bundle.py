@@ -63,7 +63,7 @@ def test_a_missing_key_is_named(bundle, key):
         ({"tile_px": 18}, "multiple of stride_px 4"),
         ({"weights": [{"file": "../model.onnx", "sha256": ""}]}, "inside the bundle"),
         ({"weights": [{"file": "/etc/passwd", "sha256": ""}]}, "inside the bundle"),
-        ({"weights": [{"file": "gone.onnx", "sha256": ""}]}, r"no readable gone\.onnx"),
+        ({"weights": [{"file": "gone.onnx", "sha256": ""}]}, r"no readable gone\.onnx: No such file or directory$"),
         ({"format_version": 7}, "format version 7.*reads 1.*clone.*pip install --force-reinstall"),
     ],
 )

@@ -179,7 +179,8 @@ def _part(source: Path, name: str) -> Iterator[None]:
     try:
         yield
     except (KeyError, OSError) as error:
-        raise BundleError(f"the bundle {source} has no readable {name}: {error}") from error
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise BundleError(f"the bundle {source} has no readable {name}: {reason}") from error
 
 
 def _parse_manifest(source: Path, text: bytes) -> Manifest:
@@ -208,7 +209,7 @@ def _check(source: Path, weight: WeightFile, found: str) -> None:
     if found != weight.sha256:
         raise BundleError(
             f"{weight.file} of the bundle {source} was altered or damaged: expected SHA-256 {weight.sha256}, found {found}; "
-            "fetch the bundle again"
+            "copy it again, or, for the model of the package, in a clone of its repository run: pip install --force-reinstall ."
         )
 
 
