@@ -187,6 +187,16 @@ def test_an_image_in_the_folder_of_its_own_result_is_never_replaced(good, run):
     assert (place / "overlay.png").read_bytes() == original
 
 
+def test_an_image_that_another_run_is_at_is_left_to_it(good, analyze, draw):
+    Image.fromarray(draw()).save("bad.png")
+    claim, work = (good.parent / "out" / name for name in (f".bad.{os.getppid()}.run", ".bad.work"))
+    for folder in (claim, work):
+        folder.mkdir(parents=True)
+    result = analyze("bad.png", "good.png", "--format", "json", "--overwrite")
+    assert "another run is writing to this folder" in result.stderr
+    assert entries(good.parent / "out") == [claim.name, work.name, "good", "summary.csv"]
+
+
 def test_a_result_that_appeared_meanwhile_is_not_replaced(good, analyze, monkeypatch):
     class Racing(ClassicalBackend):
         def run(self, batch):

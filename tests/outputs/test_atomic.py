@@ -4,7 +4,7 @@ import os
 import pytest
 
 from counterstain.errors import OutputError
-from counterstain.outputs.atomic import replacing, replacing_folder
+from counterstain.outputs.atomic import claimed, replacing, replacing_folder
 
 DEAD = 99_999_999
 """A process id that no system gives."""
@@ -156,3 +156,27 @@ def test_a_link_to_a_folder_stays_and_the_folder_is_replaced(tmp_path):
     assert (tmp_path / "out").is_symlink()
     assert names(tmp_path / "elsewhere") == ["new.csv", "notes.txt"]
     assert names(tmp_path) == ["elsewhere", "out"]
+
+
+def test_a_claimed_folder_is_refused_to_others_and_free_afterwards(tmp_path):
+    with claimed(tmp_path / "out"):
+        assert names(tmp_path) == [f".out.{os.getpid()}.run"]
+        with replacing_folder(tmp_path / "out", bool) as hidden:
+            (hidden / "a").write_text("x")
+        assert names(tmp_path) == [f".out.{os.getpid()}.run", "out"]
+    assert names(tmp_path) == ["out"]
+
+
+@pytest.mark.parametrize("end", ["run", "part", "old"])
+def test_a_folder_that_another_process_works_on_cannot_be_claimed(tmp_path, end):
+    theirs = tmp_path / f".out.{os.getppid()}.{end}"
+    theirs.mkdir()
+    with pytest.raises(OutputError, match="another run is writing to this folder"), claimed(tmp_path / "out"):
+        pass
+    assert names(tmp_path) == [theirs.name]
+
+
+def test_the_claim_of_a_process_that_died_is_void(tmp_path):
+    (tmp_path / f".out.{DEAD}.run").mkdir()
+    with claimed(tmp_path / "out"):
+        assert names(tmp_path) == [f".out.{os.getpid()}.run"]

@@ -11,6 +11,7 @@ from counterstain.cli.console import Bars
 from counterstain.cli.inputs import Input
 from counterstain.errors import CounterstainError, SlideError
 from counterstain.inference.backend import Backend
+from counterstain.outputs.atomic import claimed
 from counterstain.outputs.folder import check_apart, check_free, homes, write_folder
 from counterstain.outputs.names import formats_for, needs_modalities
 from counterstain.outputs.record import read_record
@@ -62,7 +63,8 @@ def run_batch(
         bars.begin(item.name)
         try:
             check_apart(job.out / item.name, inhabited)
-            outcome.records.append((item.name, analyse_file(item, job, bars)))
+            with claimed(job.out / item.name):
+                outcome.records.append((item.name, analyse_file(item, job, bars)))
         except (CounterstainError, OSError, MemoryError) as error:
             fault = in_words(error)
             outcome.failures.append(failure(item, fault))

@@ -82,6 +82,26 @@ def replacing_folder(folder: Path, is_ours: Callable[[str], bool]) -> Iterator[P
         _put_back(old, folder, is_ours)
 
 
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Keep other processes from claiming or replacing a folder while the block runs.
+
+    Raises
+    ------
+    OutputError
+        Another process has claimed it or is writing it, or the operating system refuses.
+    """
+    folder = folder.resolve()
+    mark = folder.with_name(f".{folder.name}.{os.getpid()}.run")
+    try:
+        with explained(folder):
+            mark.mkdir(parents=True, exist_ok=True)
+            _left_behind(folder)
+        yield
+    finally:
+        shutil.rmtree(mark, ignore_errors=True)
+
+
 def _left_behind(folder: Path) -> list[Path]:
     """Remove what killed runs had half written and return what they had set aside.
 
@@ -90,7 +110,7 @@ def _left_behind(folder: Path) -> list[Path]:
     OutputError
         A process that is alive is writing the same folder.
     """
-    name, aside = re.compile(rf"\.{re.escape(folder.name)}\.(\d+)\.(part|old)"), []
+    name, aside = re.compile(rf"\.{re.escape(folder.name)}\.(\d+)\.(part|old|run)"), []
     for path in sorted(folder.parent.iterdir()) if folder.parent.is_dir() else []:
         found = name.fullmatch(path.name)
         if found is None:
@@ -103,7 +123,7 @@ def _left_behind(folder: Path) -> list[Path]:
             )
         if found[2] == "old":
             aside.append(path)
-        else:
+        elif found[2] == "part" or process != os.getpid():
             shutil.rmtree(path, ignore_errors=True)
     return aside
 
