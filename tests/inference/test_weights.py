@@ -3,11 +3,11 @@
 import gc
 import hashlib
 import io
-import os
 import stat
 import sys
 import tempfile
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -89,7 +89,7 @@ def test_the_copy_goes_with_the_bundle_and_the_backend_goes_on(bundle, copies):
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such modes")
 def test_nobody_else_may_enter_the_folder_of_a_copy(bundle, copies):
     loaded = load_bundle(bundle.source)
-    assert stat.S_IMODE(os.stat(graph_of(loaded).parent).st_mode) == 0o700
+    assert stat.S_IMODE(graph_of(loaded).parent.stat().st_mode) == 0o700
 
 
 def test_no_room_for_a_copy_says_so(bundle, copies, monkeypatch):
@@ -98,8 +98,8 @@ def test_no_room_for_a_copy_says_so(bundle, copies, monkeypatch):
         load_bundle(bundle.source)
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")  # noqa: PTH110
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_says_so(bundle, copies, monkeypatch):
-    monkeypatch.setattr(module, "_opened", lambda path: open("/dev/full", "wb", buffering=0))  # noqa: PTH123
+    monkeypatch.setattr(module, "_opened", lambda path: Path("/dev/full").open("wb", buffering=0))  # noqa: SIM115
     with pytest.raises(BundleError, match=r"No space left on device; set TMPDIR"):
         load_bundle(bundle.source)

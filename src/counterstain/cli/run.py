@@ -52,7 +52,9 @@ def make_job(out: Path, settings: Mapping[str, Any]) -> Job:
         read_regions(settings["regions"], mpp=1.0)  # a file that is wrong for every slide is refused before any work
     given = {name: settings[name] for name in CELL_OPTIONS if settings.get(name) is not None}
     options = AnalyzeOptions(cells=CellOptions(**given))
-    backend = load_backend(settings["bundle"], threads=settings["threads"])
+    backend = load_backend(
+        settings["bundle"], threads=settings["threads"], engine=settings["engine"], precision=settings["precision"]
+    )
     with explained(out):
         out.mkdir(parents=True, exist_ok=True)
     mpp, magnification = settings.get("mpp"), settings.get("magnification")

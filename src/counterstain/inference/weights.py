@@ -3,7 +3,7 @@
 What was hashed is what is handed on. A small file is read once, and its bytes are hashed and kept. A large one is read once
 too: each block is hashed and written to a copy, in a new folder that only the user of this process may enter, and runtimes load
 that copy. So nobody who may change the bundle can change weights after they were checked; another program of the same user
-could change the copy, as it could change the memory of this process. Memory then holds one block of a large file, not all of it.
+could change the copy, as it could change the memory of this process. Memory then holds a part of a large file, never all.
 
 The copies lie where the system keeps temporary files (``TMPDIR``) and are removed with the object that holds them.
 """

@@ -38,7 +38,7 @@ NEEDED: dict[str, Any] = {
 }
 """What every record holds that is read back; a file without it is damaged or of another program."""
 
-PACKAGES = ("counterstain", "numpy", "scipy", "scikit-image", "onnxruntime", "pillow", "tifffile")
+PACKAGES = ("counterstain", "numpy", "scipy", "scikit-image", "onnxruntime", "openvino", "pillow", "tifffile")
 
 
 def write_record(analysis: Analysis, path: Path, files: tuple[str, ...] = ()) -> None:
