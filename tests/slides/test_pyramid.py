@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from counterstain.geometry import Box, Size
@@ -43,6 +43,7 @@ def pictures(height, width, *, cut):
 
 
 @settings(max_examples=60, deadline=None)
+@example(height=24, width=53, cut=True, factor=3.0, corner=(0, 9))
 @given(
     height=st.integers(24, 60),
     width=st.integers(24, 60),

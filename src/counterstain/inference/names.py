@@ -58,7 +58,9 @@ def _check_engine(name: str, engine: str, precision: str) -> None:
 def _bundle(name_or_path: str | Path) -> Bundle:
     path = default_bundle_path() if str(name_or_path) == "default" else Path(name_or_path)
     if str(name_or_path) != "default" and not path.exists():
-        raise UsageError(f"no model {str(name_or_path)!r}; expected one of {sorted(BACKENDS)}, or the path of a bundle")
+        raise UsageError(
+            f"no model {str(name_or_path)!r}; expected one of: {', '.join(sorted(BACKENDS))}, or the path of a bundle"
+        )
     return load_bundle(path)
 
 

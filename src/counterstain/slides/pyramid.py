@@ -1,5 +1,6 @@
 """Read a box from the level of a pyramid that is just finer than asked for, so that nothing is enlarged and little is read."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -56,8 +57,8 @@ def read_pyramid(read: ReadLevel, levels: Sequence[Level], factor: float, box: B
     full = levels[0].size
     number = level_for(levels, factor)
     level = levels[number]
-    covered = full.scaled(1 / level.downsample)
-    source = Size(max(covered.height, level.size.height), max(covered.width, level.size.width))
+    covered = (math.ceil(side / level.downsample - 1e-6) for side in (full.height, full.width))  # half a pixel is one too
+    source = Size(*(max(sides) for sides in zip(covered, (level.size.height, level.size.width), strict=True)))
     inside = box.intersection(Box.whole(full.scaled(1 / factor)))
     pixels = np.full((box.height, box.width, 3), 255, np.uint8)
     pixels[inside.shifted(-box.row, -box.col).slices] = read_resampled(
