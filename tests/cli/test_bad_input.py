@@ -287,6 +287,17 @@ def test_a_name_that_is_not_utf_8_spoils_nothing(good, analyze):
     assert "is empty" in summary(good.parent)["\ufffdmpty.png"]["error"]
 
 
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="its disks take only names that are text")
+@pytest.mark.parametrize("form", ["table", "json"])
+def test_a_folder_of_results_whose_name_is_not_utf_8_can_be_shown(good, run, form):
+    out = os.fsdecode(b"o\xe9")
+    json_option = ["--json"] if form == "json" else []
+    result = run("analyze", "good.png", "--out", out, "--bundle", "classical", "--format", "json", *json_option)
+    assert result.exit_code == 0
+    shown = json.loads(result.stdout)["out"] if form == "json" else result.stdout.rstrip().split(" in ")[1]
+    assert shown == "o\ufffd"
+
+
 def test_an_image_that_the_memory_cannot_hold_fails_alone(good, analyze, draw, monkeypatch):
     class Hungry(ClassicalBackend):
         calls = 0

@@ -10,7 +10,7 @@ import click
 
 from counterstain.cells.segment import CellOptions
 from counterstain.cli.batch import Job, Outcome, run_batch
-from counterstain.cli.console import Bars, progress_bars, show_error, show_summary, show_warning
+from counterstain.cli.console import Bars, progress_bars, show_error, show_summary, show_warning, visible
 from counterstain.cli.inputs import find_inputs
 from counterstain.geometry import mpp_of_magnification
 from counterstain.inference.names import load_backend
@@ -102,16 +102,23 @@ def show_table(job: Job, outcome: Outcome, *, defaults: bool) -> None:
     if outcome.records:
         show_summary(outcome.records)
     failed = f", {len(outcome.failures)} failed" if outcome.failures else ""
-    click.echo(f"{len(outcome.records)} done{failed}; results in {job.out}")
+    click.echo(f"{len(outcome.records)} done{failed}; results in {visible(str(job.out))}")
     if defaults and skipped_formats():
         click.echo(f'not written: {", ".join(skipped_formats())}; for it run: pip install "counterstain[slides]"')
 
 
 def document(job: Job, outcome: Outcome, summary: Path) -> dict[str, Any]:
     """Return what ``--json`` writes."""
-    done = [{"status": "done", "name": name, "folder": str(job.out / name), **content} for name, content in outcome.records]
+    done = [
+        {"status": "done", "name": name, "folder": as_unicode(job.out / name), **content} for name, content in outcome.records
+    ]
     failed = [
         {"status": "failed", "name": failure.name, "source": failure.source, "error": failure.error}
         for failure in outcome.failures
     ]
-    return {"format_version": FORMAT_VERSION, "out": str(job.out), "summary": str(summary), "images": [*done, *failed]}
+    return {
+        "format_version": FORMAT_VERSION,
+        "out": as_unicode(job.out),
+        "summary": as_unicode(summary),
+        "images": [*done, *failed],
+    }
