@@ -1,5 +1,6 @@
 import os
 import string
+import sys
 from pathlib import Path
 
 import pytest
@@ -77,3 +78,8 @@ def test_an_empty_name_is_not_the_current_folder(good):
 def test_a_named_pipe_is_no_image(folder):
     os.mkfifo("a.png")
     assert "not a file" in str(find_inputs(("a.png",))[1][0][1])
+
+
+def test_names_keep_to_what_the_system_can_write(monkeypatch):
+    monkeypatch.setattr(sys, "getfilesystemencoding", lambda: "ascii")
+    assert folder_names([Path("b\u00e9.png")]) == ["b?"]

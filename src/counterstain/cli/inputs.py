@@ -1,6 +1,7 @@
 """From what the user named to images and the names of their output folders."""
 
 import glob
+import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,8 +99,9 @@ def _is_image(path: Path) -> bool:
 
 
 def _visible(stem: str) -> str:
-    """Return a name for a folder that is not hidden, is no way up and is not the file of the summary."""
-    visible = stem.lstrip(".") or "image"
+    """Return a name that a disk takes, for a folder that is not hidden, is no way up and is not the file of the summary."""
+    encoding = sys.getfilesystemencoding()
+    visible = stem.encode(encoding, "replace").decode(encoding).lstrip(".") or "image"
     return f"{visible}_image" if visible.casefold() == FILE_NAME else visible
 
 

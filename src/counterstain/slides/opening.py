@@ -1,6 +1,5 @@
 """From a path to an open ``Slide``: the content says which reader, the suffix does not."""
 
-import os
 from pathlib import Path
 from typing import Literal
 
@@ -65,7 +64,7 @@ def slide_name(path: Path) -> str:
 
 def as_unicode(path: str | Path) -> str:
     """Return a path as text that every file can hold: bytes that are not UTF-8, which a disk allows, become U+FFFD."""
-    return os.fsencode(path).decode("utf-8", "replace")
+    return str(path).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _sniff(path: Path) -> Kind:
