@@ -111,7 +111,7 @@ def _bc4(folder: Path, backends: dict[str, Backend]) -> tuple[str, str]:
     references = deepliif_references(folder)
     rows = [_row("published DeepLIIF", references, [_published(folder, reference) for reference in references])]
     rows += [
-        _row(name, references, [_infer(backend, reference) for reference in references]) for name, backend in backends.items()
+        _row(name, references, [found_by(backend, reference) for reference in references]) for name, backend in backends.items()
     ]
     return BC4_TEXT, table([HEADINGS, *rows])
 
@@ -119,7 +119,7 @@ def _bc4(folder: Path, backends: dict[str, Backend]) -> tuple[str, str]:
 def _glioma(folder: Path, backends: dict[str, Backend]) -> tuple[str, str]:
     references = [polygon_reference(path, mpp=0.1) for path in sorted(folder.glob("slide3-*.jpg"))]
     rows = [
-        _row(name, references, [_infer(backend, reference) for reference in references]) for name, backend in backends.items()
+        _row(name, references, [found_by(backend, reference) for reference in references]) for name, backend in backends.items()
     ]
     return GLIOMA_TEXT, table([HEADINGS, *rows])
 
@@ -169,7 +169,8 @@ def _published(folder: Path, reference: Reference) -> Found:
     return Found(classes=classes, nuclei=nuclei_of_classes(classes, min_px=PUBLISHED_MIN_PX))
 
 
-def _infer(backend: Backend, reference: Reference) -> Found:
+def found_by(backend: Backend, reference: Reference) -> Found:
+    """Return what a model makes of a reference image, with all settings at their defaults."""
     with open_slide(reference.image, mpp=reference.mpp) as slide:
         analysis = analyze(slide, backend)
         with tempfile.TemporaryDirectory() as folder:
