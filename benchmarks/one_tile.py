@@ -1,6 +1,7 @@
-"""Measure one tile through a bundle, without PyTorch: python benchmarks/one_tile.py FOLDER THREADS REPEATS.
+"""Measure one tile through a bundle, without PyTorch: python benchmarks/one_tile.py FOLDER NAME THREADS REPEATS.
 
-FOLDER holds the folder ``bundle``; the answer is left in it as ``ours.npz``, and the numbers go to standard output.
+FOLDER holds the folder ``bundle``; NAME is a key of ``ENGINES``. The answer is left in the folder as ``NAME.npz``, and the
+numbers go to standard output. The tile is ``tile.npy`` of the folder.
 """
 
 import json
@@ -14,23 +15,28 @@ import numpy as np
 import psutil
 
 from counterstain.inference.backend import Outputs
-from counterstain.inference.bundle import load_bundle
-from counterstain.inference.onnx import OnnxBackend
+from counterstain.inference.names import Engine, load_backend
+from counterstain.inference.openvino import Precision
 
-TILE_PX = 512
+ENGINES: dict[str, tuple[Engine, Precision]] = {
+    "onnxruntime f32": ("onnxruntime", "f32"),
+    "openvino f32": ("openvino", "f32"),
+    "openvino bf16": ("openvino", "bf16"),
+}
 
 
 def main() -> None:
     """Measure and write the numbers."""
-    folder, threads, repeats = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-    backend = OnnxBackend(load_bundle(folder / "bundle"), threads=threads)
-    sys.stdout.write(json.dumps(measure(backend.run, folder / "ours.npz", repeats)))
+    folder, name, threads, repeats = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+    engine, precision = ENGINES[name]
+    backend = load_backend(folder / "bundle", threads=threads, engine=engine, precision=precision)
+    sys.stdout.write(json.dumps(measure(backend.run, folder, name, repeats)))
 
 
-def measure(run: Callable[[np.ndarray], Outputs], answer: Path, repeats: int) -> dict[str, float]:
+def measure(run: Callable[[np.ndarray], Outputs], folder: Path, name: str, repeats: int) -> dict[str, float]:
     """Return medians of seconds and the memory of this process, and keep the answer in a file."""
-    tile = np.random.default_rng(0).random((1, 3, TILE_PX, TILE_PX), dtype=np.float32)
-    np.savez(answer, **run(tile))  # type: ignore[arg-type]  # the first run plans memory
+    tile = np.load(folder / "tile.npy")
+    np.savez(folder / f"{name}.npz", **run(tile))  # type: ignore[arg-type]  # the first run plans memory
     seconds = [_time(lambda: run(tile)) for _ in range(repeats)]
     return {
         "cpu_s": median(cpu for cpu, _ in seconds),
