@@ -23,7 +23,6 @@ from counterstain.pipeline import analyze
 from counterstain.slides.opening import open_slide
 
 MPP = 0.25
-QUIET = {"DASK_DISTRIBUTED__WORKER__DAEMON": "True", "OMP_NUM_THREADS": "1"}
 
 
 @pytest.fixture(scope="module")
@@ -65,21 +64,20 @@ def wait_for(is_there, what, limit_s=120.0):
 
 @pytest.fixture
 def scheduler(tmp_path):
-    """The file of a scheduler with two worker processes; all end with the test."""
+    """The file of a scheduler with two worker processes, and its process id; all end with the test."""
     file, log = tmp_path / "scheduler.json", (tmp_path / "dask.log").open("wb")
     processes = []
 
     def start(*arguments):
         command = [sys.executable, "-m", "dask", *arguments, "--scheduler-file", str(file), "--no-dashboard"]
-        environment = {**os.environ, **QUIET}
-        processes.append(subprocess.Popen(command, stdout=log, stderr=log, cwd=tmp_path, env=environment))
+        processes.append(subprocess.Popen(command, stdout=log, stderr=log, cwd=tmp_path, env={**os.environ, "OMP_NUM_THREADS": "1"}))
 
     try:
         start("scheduler", "--host", "127.0.0.1", "--port", "0")
         wait_for(file.exists, "the scheduler")
         for _ in range(2):
             start("worker", "--host", "127.0.0.1", "--no-nanny", "--nthreads", "1")
-        yield file
+        yield file, processes[0].pid
     finally:
         for process in processes:
             process.kill()
@@ -91,7 +89,7 @@ def scheduler(tmp_path):
 @pytest.fixture
 def at_work(scheduler):
     """A cluster of two workers that run the classical model."""
-    with cluster_at(str(scheduler), ClassicalBackend(), "classical", threads=1, batch_size=1) as found:
+    with cluster_at(str(scheduler[0]), ClassicalBackend(), "classical", threads=1, batch_size=1) as found:
         found.client.wait_for_workers(2, timeout=120)
         yield found
 
@@ -168,6 +166,28 @@ class Read:
 
     def __init__(self, plane):
         self.stored = np.asarray(plane.stored[:])
+
+
+@pytest.mark.slow
+def test_when_the_scheduler_is_lost_the_slide_fails_and_one_machine_goes_on_from_there(
+    tmp_path, path, slide, alone, scheduler, at_work, monkeypatch
+):
+    monkeypatch.setattr(cluster, "TILES_PER_TASK", 1)
+    monkeypatch.setattr(pipeline, "IN_MEMORY_PIXELS", 1000)
+
+    def kill_the_scheduler(done, total):
+        if done == 2:
+            os.kill(scheduler[1], signal.SIGKILL)
+
+    workers = at_work.workers_for(path, slide, MPP)
+    with pytest.raises((SlideError, OSError)):
+        analyze(slide, ClassicalBackend(), work=tmp_path / "work", on_progress=kill_the_scheduler, workers=workers)
+    tiles = []
+    finished = analyze(
+        slide, ClassicalBackend(), work=tmp_path / "work", on_progress=lambda done, total: tiles.append((done, total))
+    )
+    assert tiles[0] == (3, 6)
+    np.testing.assert_array_equal(finished.cells["cell_id"], alone.cells["cell_id"])
 
 
 @pytest.fixture

@@ -125,8 +125,8 @@ class SlideWorkers:
         task = partial(work, source=self.source, model=self.cluster.model, errand=errand, **more)
         futures = self.cluster.client.map(task, parts, pure=False, retries=RETRIES)
         try:
-            for _, part in as_completed(futures, with_results=True):
-                yield part
+            for future in as_completed(futures):
+                yield future.result()
         except KilledWorker as error:
             raise SlideError(f"{self.source.path}: worker after worker was lost at the same place: {error}") from error
         except CancelledError as error:
