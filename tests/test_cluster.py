@@ -70,7 +70,9 @@ def scheduler(tmp_path):
 
     def start(*arguments):
         command = [sys.executable, "-m", "dask", *arguments, "--scheduler-file", str(file), "--no-dashboard"]
-        processes.append(subprocess.Popen(command, stdout=log, stderr=log, cwd=tmp_path, env={**os.environ, "OMP_NUM_THREADS": "1"}))
+        processes.append(
+            subprocess.Popen(command, stdout=log, stderr=log, cwd=tmp_path, env={**os.environ, "OMP_NUM_THREADS": "1"})
+        )
 
     try:
         start("scheduler", "--host", "127.0.0.1", "--port", "0")
@@ -89,7 +91,7 @@ def scheduler(tmp_path):
 @pytest.fixture
 def at_work(scheduler):
     """A cluster of two workers that run the classical model."""
-    with cluster_at(str(scheduler[0]), ClassicalBackend(), "classical", threads=1, batch_size=1) as found:
+    with cluster_at(str(scheduler[0]), model_at(ClassicalBackend(), "classical", threads=1)) as found:
         found.client.wait_for_workers(2, timeout=120)
         yield found
 

@@ -194,7 +194,7 @@ def test_an_image_that_another_run_is_at_is_left_to_it(good, analyze, draw):
         folder.mkdir(parents=True)
     result = analyze("bad.png", "good.png", "--format", "json", "--overwrite")
     assert "another run is writing to this folder" in result.stderr
-    assert entries(good.parent / "out") == [claim.name, work.name, "good", "summary.csv"]
+    assert entries(good.parent / "out") == [claim.name, work.name, "counterstain.log", "good", "summary.csv"]
 
 
 def test_a_result_that_appeared_meanwhile_is_not_replaced(good, analyze, monkeypatch):

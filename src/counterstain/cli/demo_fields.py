@@ -6,10 +6,10 @@ from typing import Any
 
 import skimage.data
 
-from counterstain.cli import run_log
 from counterstain.cli.batch import Job, Outcome, analyse_slide
 from counterstain.cli.progress import Bars
 from counterstain.cli.run import make_job, run_and_report
+from counterstain.cli.run_log import FILE_NAME as LOG_NAME
 from counterstain.cli.run_log import RunLog
 from counterstain.errors import OutputError
 from counterstain.outputs.record import read_record
@@ -60,7 +60,7 @@ def check_earlier_demo(out: Path, slides: Mapping[str, ArraySlide]) -> None:
         content = read_record(entry)
         is_ours = content is not None and content["slide"]["source"] == sources.get(entry.name)
         is_hidden = entry.name.startswith(".")  # what a demo that was killed left
-        if not (is_ours or is_hidden or entry.name in (FILE_NAME, run_log.FILE_NAME)):
+        if not (is_ours or is_hidden or entry.name in (FILE_NAME, LOG_NAME)):
             raise OutputError(f"{out} holds {entry.name}, which is not of an earlier demo; choose another --out")
 
 
