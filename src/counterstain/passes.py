@@ -7,19 +7,22 @@ without tissue are never read nor shown to the network.
 import hashlib
 import importlib
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from counterstain.cells.parts import segment_kept
+from counterstain.cells.parts import part_path, segment_kept
 from counterstain.cells.seams import blocks
-from counterstain.cells.segment import CellOptions, rules_for
+from counterstain.cells.segment import CellOptions, Rules, rules_for
 from counterstain.cells.table import Cells
 from counterstain.errors import SlideError
+from counterstain.geometry import Box
 from counterstain.inference.ahead import ahead
 from counterstain.inference.backend import Backend
-from counterstain.inference.run import infer
+from counterstain.inference.bundle import Manifest
+from counterstain.inference.run import TileMaps, grid_of, infer
 from counterstain.inference.stopwatch import Stopwatch
 from counterstain.outputs.atomic import explained
 from counterstain.panel import Panel
@@ -37,7 +40,28 @@ MEASURED = ("dapi", "lap2")
 """Modalities that the cells table measures, beside the marker."""
 
 OnProgress = Callable[[int, int], None]
-"""Takes the number of tiles done and of all tiles."""
+"""Takes the number of tiles, or of blocks, that are done and of all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Errand:
+    """What a process needs to work in the folder of work of a slide, which it shares with others."""
+
+    work: Path
+    settings: Settings
+    """As the folder must have them recorded."""
+    panel: Panel
+    """The maps that are kept."""
+
+
+class Workers(Protocol):
+    """Processes that do the tiles and blocks of one slide, and see its file and its folder of work as this one does."""
+
+    def infer(self, tiles: Sequence[Tile], errand: Errand) -> Iterator[Tile]:
+        """Yield each of the tiles, in any order, as soon as its maps are written."""
+
+    def cut(self, blocks: Sequence[Box], rules: Rules, errand: Errand) -> Iterator[Box]:
+        """Yield each of the blocks, in any order, as soon as its table is written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +73,10 @@ class Run:
     grid: TileGrid
     tissue: Tissue
     on_progress: OnProgress | None
+    on_block: OnProgress | None = None
     stopwatch: Stopwatch
+    workers: Workers | None = None
+    """Who does the tiles and blocks; None is this process."""
 
 
 def passes_on_disk(
@@ -74,13 +101,17 @@ def passes_on_disk(
     """
     panel = run.backend.manifest.panel
     panel = panel if modalities else needed(panel)
-    maps = _opened(run, panel, work, settings_of(run, options, panel), restart=restart)
-    _infer_missing(run, maps, work, batch_size)
+    errand = Errand(work=work, settings=settings_of(run, options, panel), panel=panel)
+    maps = _opened(run, errand, restart=restart)
+    _infer_missing(run, maps, errand, batch_size)
     with run.stopwatch("cells"):
         rules = rules_for(maps, options, decoder=run.backend.manifest.decoder)
         near = run.grid.tile_px
         chosen = [block for block in blocks(maps.size) if run.tissue.touches(block.grown(near), maps.mpp)]
-        return maps, segment_kept(run.slide, maps, chosen, rules, work / CELLS)
+        if run.workers:
+            _cut_missing(run, chosen, rules, errand)
+        on_block = None if run.workers else run.on_block
+        return maps, segment_kept(run.slide, maps, chosen, rules, work / CELLS, on_block=on_block)
 
 
 def needed(panel: Panel) -> Panel:
@@ -105,39 +136,81 @@ def settings_of(run: Run, options: CellOptions, panel: Panel) -> dict[str, Any]:
     }
 
 
-def _opened(run: Run, panel: Panel, work: Path, settings: Settings, *, restart: bool) -> Maps:
+def opened_maps(slide: Slide, manifest: Manifest, errand: Errand) -> Maps:
+    """Return the maps in the folder of work of a slide; those that are not there yet are made.
+
+    Raises
+    ------
+    SlideError
+        zarr is not installed.
+    OutputError
+        The maps are damaged.
+    """
     if importlib.util.find_spec("zarr") is None:
         raise SlideError(
-            f'{run.slide.name} does not fit in memory, and maps on disk need zarr; run: pip install "counterstain[slides]"'
+            f'{slide.name} does not fit in memory, and maps on disk need zarr; run: pip install "counterstain[slides]"'
         )
-    store = importlib.import_module("counterstain.stitching.store")
-    with explained(work):
-        is_known = resume(work, settings, replace=restart)
-        maps: Maps = store.stored_maps(
-            work / MAPS, size=run.grid.size, mpp=run.backend.manifest.mpp, panel=panel, chunk_px=run.grid.core_px
-        )
-        if not is_known:
-            record(work, settings)
+    store, grid = importlib.import_module("counterstain.stitching.store"), grid_of(slide, manifest)
+    maps: Maps = store.stored_maps(
+        errand.work / MAPS, size=grid.size, mpp=manifest.mpp, panel=errand.panel, chunk_px=grid.core_px
+    )
     return maps
 
 
-def _infer_missing(run: Run, maps: Maps, work: Path, batch_size: int) -> None:
+def _opened(run: Run, errand: Errand, *, restart: bool) -> Maps:
+    with explained(errand.work):
+        is_known = resume(errand.work, errand.settings, replace=restart)
+        maps = opened_maps(run.slide, run.backend.manifest, errand)
+        if not is_known:
+            record(errand.work, errand.settings)
+    return maps
+
+
+def _infer_missing(run: Run, maps: Maps, errand: Errand, batch_size: int) -> None:
     """Fill the maps with every tile that shows tissue and is not in the log."""
     wanted = [tile for tile in run.grid if run.tissue.touches(tile.read, maps.mpp)]
-    with explained(work):
-        log = TileLog(work)
+    with explained(errand.work):
+        log = TileLog(errand.work)
     with log:
         missing = [tile for tile in wanted if (tile.keep.row, tile.keep.col) not in log.done]
         missing.sort(key=_shape)  # tiles of one size together make full batches
         done = len(wanted) - len(missing)
-        tiles = infer(run.slide, run.backend, run.grid, tiles=missing, batch_size=batch_size, stopwatch=run.stopwatch)
-        for tile, values in ahead(tiles):  # the network goes on while a tile is written
-            with explained(work):
-                put(maps, tile, values)
-                log.add(tile.keep)
-            done += 1
-            if run.on_progress:
-                run.on_progress(done, len(wanted))
+        with closing(_filled(run, maps, missing, errand, batch_size)) as filled:
+            for number, tile in enumerate(filled, start=done + 1):
+                with explained(errand.work):
+                    log.add(tile.keep)
+                if run.on_progress:
+                    run.on_progress(number, len(wanted))
+
+
+def _filled(run: Run, maps: Maps, tiles: list[Tile], errand: Errand, batch_size: int) -> Generator[Tile, None, None]:
+    """Yield each tile as soon as its maps are written, by the workers or by this process."""
+    if run.workers:
+        with run.stopwatch("network"):
+            yield from run.workers.infer(tiles, errand)
+        return
+    inferred = infer(run.slide, run.backend, run.grid, tiles=tiles, batch_size=batch_size, stopwatch=run.stopwatch)
+    yield from written(inferred, maps, errand)
+
+
+def written(tiles: Iterator[tuple[Tile, TileMaps]], maps: Maps, errand: Errand) -> Iterator[Tile]:
+    """Yield each tile as soon as its maps are written; the network goes on meanwhile."""
+    for tile, values in ahead(tiles):
+        with explained(errand.work):
+            put(maps, tile, values)
+        yield tile
+
+
+def _cut_missing(run: Run, chosen: list[Box], rules: Rules, errand: Errand) -> None:
+    """Have the workers write the tables of all blocks that are not there."""
+    folder = errand.work / CELLS
+    with explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    missing = [block for block in chosen if not part_path(folder, block).exists()]
+    done = len(chosen) - len(missing)
+    for number, _ in enumerate(run.workers.cut(missing, rules, errand) if run.workers else (), start=done + 1):
+        if run.on_block:
+            run.on_block(number, len(chosen))
 
 
 def _shape(tile: Tile) -> tuple[int, int]:

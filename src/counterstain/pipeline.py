@@ -5,26 +5,26 @@ work, from which an interrupted run goes on; see ``passes``.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from counterstain.analysis import Analysis
 from counterstain.cells.segment import CellOptions, area_warning, segment
 from counterstain.cells.table import Cells
-from counterstain.errors import SlideError
+from counterstain.errors import SlideError, UsageError
 from counterstain.geometry import MPP_AT_1X
 from counterstain.inference.backend import Backend
 from counterstain.inference.bundle import Manifest
 from counterstain.inference.run import grid_of, infer
 from counterstain.inference.stopwatch import Stopwatch
-from counterstain.passes import OnProgress, Run, passes_on_disk
+from counterstain.passes import OnProgress, Run, Workers, passes_on_disk
 from counterstain.scoring.base import Score
 from counterstain.scoring.names import scorer
 from counterstain.slides.base import Slide
 from counterstain.slides.thumbnail import thumbnail
 from counterstain.stitching.canvas import stitch
 from counterstain.stitching.maps import Maps
-from counterstain.tiling.glass import find_tissue
+from counterstain.tiling.glass import everywhere, find_tissue
 from counterstain.tiling.grid import Tile
 
 MIN_SIDE_UM = 4.0
@@ -62,6 +62,8 @@ def analyze(
     *,
     work: Path | None = None,
     on_progress: OnProgress | None = None,
+    on_block: OnProgress | None = None,
+    workers: Workers | None = None,
 ) -> Analysis:
     """Infer the modalities of a slide, segment and classify its nuclei, and score them.
 
@@ -72,6 +74,9 @@ def analyze(
     work : folder for the maps of a slide with more than ``IN_MEMORY_PIXELS``. The same call goes on with what it finds there;
         the caller removes the folder when the result, whose maps lie in it, is no longer needed.
     on_progress : called after every tile.
+    on_block : called after every block of a slide with maps on disk that is cut into nuclei.
+    workers : other processes that do the work, with ``work`` between them and this one whatever the size of the slide; the
+        result is the same.
 
     Raises
     ------
@@ -92,18 +97,17 @@ def analyze(
         grid = grid_of(slide, manifest)
         with stopwatch("read"):
             tissue = find_tissue(slide)
-        run = Run(slide=slide, backend=backend, grid=grid, tissue=tissue, on_progress=on_progress, stopwatch=stopwatch)
-        if grid.size.area <= IN_MEMORY_PIXELS:
-            maps, cells = passes_in_memory(run, options)
-        else:
-            maps, cells = passes_on_disk(
-                run,
-                options.cells,
-                _checked_work(slide, grid.size.area, work),
-                batch_size=options.batch_size,
-                modalities=options.modalities,
-                restart=options.restart,
-            )
+        run = Run(
+            slide=slide,
+            backend=backend,
+            grid=grid,
+            tissue=tissue,
+            on_progress=on_progress,
+            on_block=on_block,
+            stopwatch=stopwatch,
+            workers=workers,
+        )
+        maps, cells = _passes(run, options, work)
         with stopwatch("scores"):
             scores = tuple(score(cells) for score in scorers)
     return Analysis(
@@ -116,6 +120,21 @@ def analyze(
         tissue_mm2=tissue.area_mm2,
         warnings=warnings_of(slide, manifest, cells, scores),
         timings_s=_with_stitching(stopwatch),
+    )
+
+
+def _passes(run: Run, options: AnalyzeOptions, work: Path | None) -> tuple[Maps, Cells]:
+    """Take the way that the slide needs. Workers share a folder even where memory would do, and leave no glass out there."""
+    fits = run.grid.size.area <= IN_MEMORY_PIXELS
+    if fits and run.workers is None:
+        return passes_in_memory(run, options)
+    return passes_on_disk(
+        replace(run, tissue=everywhere(run.tissue)) if fits else run,
+        options.cells,
+        _checked_work(run, work),
+        batch_size=options.batch_size,
+        modalities=options.modalities,
+        restart=options.restart,
     )
 
 
@@ -151,11 +170,13 @@ def check_countable(slide: Slide) -> None:
         raise SlideError(f"{slide.name} is all one colour, RGB {colour}: there is no tissue to analyse")
 
 
-def _checked_work(slide: Slide, pixels: int, work: Path | None) -> Path:
+def _checked_work(run: Run, work: Path | None) -> Path:
+    if work is None and run.workers:
+        raise UsageError("other processes can work on a slide only in a folder that they share; give one (work=...)")
     if work is None:
         raise SlideError(
-            f"{slide.name} has {pixels:,} px at the resolution of the model, more than the {IN_MEMORY_PIXELS:,} that are "
-            "analysed in memory; give a folder for its maps (work=...)"
+            f"{run.slide.name} has {run.grid.size.area:,} px at the resolution of the model, more than the "
+            f"{IN_MEMORY_PIXELS:,} that are analysed in memory; give a folder for its maps (work=...)"
         )
     return work
 

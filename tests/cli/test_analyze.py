@@ -36,7 +36,7 @@ def test_one_image_gives_every_file_and_a_summary(good, analyze):
     result = analyze("good.png")
     assert result.exit_code == 0
     assert entries(good.parent / "out" / "good") == FILES
-    assert entries(good.parent / "out") == ["good", "summary.csv"]
+    assert entries(good.parent / "out") == ["counterstain.log", "good", "summary.csv"]
 
 
 def test_json_table_and_geojson_count_the_same_nuclei(good, analyze):
@@ -88,7 +88,7 @@ def test_a_folder_and_a_pattern_and_a_file_name_each_image_once(good, analyze, d
     (good.parent / ".hidden.png").write_bytes(good.read_bytes())
     result = analyze(".", "good.png", "**/*", "--format", "json")
     assert result.exit_code == 0
-    assert entries(good.parent / "out") == ["deep", "good", "summary.csv"]
+    assert entries(good.parent / "out") == ["counterstain.log", "deep", "good", "summary.csv"]
 
 
 @pytest.mark.parametrize("named", ["nothing*.png", "empty"])
@@ -97,7 +97,7 @@ def test_a_pattern_or_folder_without_an_image_fails_and_the_rest_is_done(good, a
     result = analyze(named, "good.png", "--format", "json")
     assert result.exit_code == 1
     assert named in result.stderr
-    assert entries(good.parent / "out") == ["good", "summary.csv"]
+    assert entries(good.parent / "out") == ["counterstain.log", "good", "summary.csv"]
 
 
 def test_running_again_on_the_same_folder_takes_no_output_for_an_input(good, run):
@@ -105,7 +105,7 @@ def test_running_again_on_the_same_folder_takes_no_output_for_an_input(good, run
     assert run("analyze", ".", *arguments).exit_code == 0
     assert entries(good.parent / "good") == FILES
     again = run("analyze", ".", "**/*", "good", *arguments, "--overwrite")
-    assert entries(good.parent) == ["good", "good.png", "summary.csv"]
+    assert entries(good.parent) == ["counterstain.log", "good", "good.png", "summary.csv"]
     assert again.exit_code == 1  # the folder good, named itself, holds no image but outputs
     assert "good holds no image" in again.stderr
     named = run("analyze", "good/dapi.png", *arguments)
@@ -219,7 +219,7 @@ def test_ctrl_c_leaves_what_was_finished_and_no_half_file(good, analyze, draw, m
     result = analyze("good.png", "second.png", "--format", "csv")
     assert result.exit_code == 130
     assert "Interrupted" in result.stderr
-    assert entries(good.parent / "out") == ["good"]
+    assert entries(good.parent / "out") == ["counterstain.log", "good"]
     assert entries(good.parent / "out" / "good") == ["analysis.json", "cells.csv"]
 
 

@@ -83,7 +83,7 @@ def check_refused(result, folder, expected):
     assert expected.lower() in result.stderr.lower()
     assert "Traceback" not in result.output
     assert "1 done, 1 failed" in result.stdout
-    assert entries(folder / "out") == ["good", "summary.csv"]
+    assert entries(folder / "out") == ["counterstain.log", "good", "summary.csv"]
     rows = summary(folder)
     assert rows["good.png"]["status"] == "done"
     assert rows["bad.png"]["status"] == "failed"
@@ -194,7 +194,7 @@ def test_an_image_that_another_run_is_at_is_left_to_it(good, analyze, draw):
         folder.mkdir(parents=True)
     result = analyze("bad.png", "good.png", "--format", "json", "--overwrite")
     assert "another run is writing to this folder" in result.stderr
-    assert entries(good.parent / "out") == [claim.name, work.name, "good", "summary.csv"]
+    assert entries(good.parent / "out") == [claim.name, work.name, "counterstain.log", "good", "summary.csv"]
 
 
 def test_a_result_that_appeared_meanwhile_is_not_replaced(good, analyze, monkeypatch):
@@ -240,11 +240,11 @@ def test_a_disk_that_fills_up_leaves_no_half_result_and_fails_that_image_alone(g
     result = analyze("big.png", "good.png", "--format", "csv")
     assert result.exit_code == 1
     assert "the disk is full" in result.stderr
-    assert entries(good.parent / "out") == ["good", "summary.csv"]
+    assert entries(good.parent / "out") == ["counterstain.log", "good", "summary.csv"]
     assert summary(good.parent)["big.png"]["status"] == "failed"
 
 
-def test_a_disk_that_is_full_from_the_start_is_an_error_and_leaves_nothing(good, analyze, monkeypatch):
+def test_a_disk_that_is_full_from_the_start_is_an_error_and_leaves_nothing_but_the_log(good, analyze, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -253,7 +253,7 @@ def test_a_disk_that_is_full_from_the_start_is_an_error_and_leaves_nothing(good,
     assert result.exit_code == 1
     assert "the disk is full" in result.stderr
     assert "Traceback" not in result.output
-    assert entries(good.parent / "out") == []
+    assert entries(good.parent / "out") == ["counterstain.log"]
 
 
 def test_nan_from_a_model_fails_that_image_alone(good, analyze, draw, monkeypatch):
@@ -272,7 +272,7 @@ def test_nan_from_a_model_fails_that_image_alone(good, analyze, draw, monkeypatc
     result = analyze("first.png", "good.png", "--format", "json")
     assert result.exit_code == 1
     assert "nan" in result.stderr.lower()
-    assert entries(good.parent / "out") == ["good", "summary.csv"]
+    assert entries(good.parent / "out") == ["counterstain.log", "good", "summary.csv"]
 
 
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="its disks take only names that are text")
@@ -282,7 +282,7 @@ def test_a_name_that_is_not_utf_8_spoils_nothing(good, analyze):
     result = analyze(".", "--format", "json")
     assert result.exit_code == 1
     assert "2 done, 1 failed" in result.stdout
-    assert entries(good.parent / "out") == ["b\ufffd", "good", "summary.csv"]
+    assert entries(good.parent / "out") == ["b\ufffd", "counterstain.log", "good", "summary.csv"]
     assert summary(good.parent)["b\ufffd.png"]["status"] == "done"
     assert "is empty" in summary(good.parent)["\ufffdmpty.png"]["error"]
 
@@ -332,7 +332,7 @@ def test_a_fault_of_the_program_is_not_hidden(good, analyze, monkeypatch):
     monkeypatch.setitem(backend_names.BACKENDS, "classical", lambda threads: Broken())
     with pytest.raises(ZeroDivisionError):
         analyze("good.png")
-    assert entries(good.parent / "out") == []
+    assert entries(good.parent / "out") == ["counterstain.log"]
 
 
 def test_notes_of_an_error_are_shown(good, analyze, monkeypatch):

@@ -1,7 +1,8 @@
 import io
 import sys
 
-from counterstain.cli.console import progress_bars, show_columns, show_error, show_summary, show_warning
+from counterstain.cli.console import show_columns, show_error, show_summary, show_warning
+from counterstain.cli.progress import progress_bars
 
 RECORD = {
     "counts": {"nuclei": 10, "positive": 3, "negative": 7},
@@ -20,7 +21,7 @@ def test_on_a_terminal_there_are_bars_and_they_name_the_image(monkeypatch):
     monkeypatch.setattr(sys, "stderr", Terminal())
     with progress_bars(2, quiet=False) as bars:
         bars.begin("slide [1]")
-        bars.tiles(1, 4)
+        bars.step("tiles", 1, 4, 0.2)
         bars.end()
     assert "slide [1]" in sys.stderr.getvalue()
     assert "1/4" in sys.stderr.getvalue()
@@ -30,7 +31,7 @@ def test_quiet_shows_no_bars_on_a_terminal(monkeypatch):
     monkeypatch.setattr(sys, "stderr", Terminal())
     with progress_bars(1, quiet=True) as bars:
         bars.begin("x")
-        bars.tiles(1, 1)
+        bars.step("tiles", 1, 1, 0.2)
         bars.end()
     assert sys.stderr.getvalue() == ""
 

@@ -37,7 +37,7 @@ def test_tables_and_outlines_are_those_of_a_slide_in_memory_and_no_work_is_left(
     disk, memory = files(field / "disk" / "field"), files(field / "memory" / "field")
     assert disk.keys() == memory.keys()
     assert {name for name in disk if disk[name] != memory[name]} <= {"analysis.json", "modalities.ome.tiff"}
-    assert sorted(path.name for path in (field / "disk").iterdir()) == ["field", "summary.csv"]
+    assert sorted(path.name for path in (field / "disk").iterdir()) == ["counterstain.log", "field", "summary.csv"]
 
 
 def test_an_interrupted_run_is_refused_other_options_and_finished_with_its_own(field, run, monkeypatch):

@@ -5,7 +5,15 @@ from typing import Any
 
 import click
 
-from counterstain.cli.settings import POSITIVE, FolderOut, cell_options, model_options, region_options, report_options
+from counterstain.cli.settings import (
+    POSITIVE,
+    FolderOut,
+    cell_options,
+    model_options,
+    not_empty,
+    region_options,
+    report_options,
+)
 
 FORMAT_HELP = (
     "Write only this; repeat for more: modalities, segmentation, overlay, ome-tiff, csv, geojson, parquet, "
@@ -24,6 +32,19 @@ FORMAT_HELP = (
 @model_options
 @cell_options
 @region_options
+@click.option(
+    "--cluster",
+    metavar="ADDRESS",
+    callback=lambda ctx, param, value: not_empty(value, param, ctx),
+    help="Work on a Dask cluster: address or file of a scheduler, or local:N for N processes here.",
+)
+@click.option(
+    "--progress",
+    type=click.Choice(["bar", "json"]),
+    default="bar",
+    show_default=True,
+    help="Bars on a terminal, or JSON lines on standard error.",
+)
 @report_options
 def analyze(paths: tuple[str, ...], out: Path, **settings: Any) -> None:
     """Infer, segment, count and score every image of PATHS.

@@ -7,15 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from counterstain.analysis import Analysis
-from counterstain.cli.console import Bars
+from counterstain.cells.seams import blocks
 from counterstain.cli.inputs import Input
+from counterstain.cli.progress import Bars
+from counterstain.cli.run_log import RunLog
 from counterstain.errors import CounterstainError, SlideError
 from counterstain.inference.backend import Backend
+from counterstain.inference.run import grid_of
 from counterstain.outputs.atomic import claimed
 from counterstain.outputs.folder import check_apart, check_free, homes, write_folder
 from counterstain.outputs.names import formats_for, needs_modalities
 from counterstain.outputs.record import read_record
 from counterstain.outputs.summary import Failure
+from counterstain.passes import Workers
 from counterstain.pipeline import AnalyzeOptions, analyze
 from counterstain.scoring.base import Score
 from counterstain.scoring.names import scorer
@@ -40,6 +44,8 @@ class Job:
     overwrite: bool = False
     regions: Path | None = None
     """File of the parts of every slide that are scored on their own."""
+    workers_for: Callable[[Path, Slide, float | None], Workers] | None = None
+    """From the file of a slide, open, and ``mpp`` to the processes that do the work; None is this process."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -49,6 +55,17 @@ class Outcome:
     records: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     """Output folder's name and the content of its ``analysis.json``."""
     failures: list[Failure] = field(default_factory=list)
+    log: RunLog
+
+    def done(self, name: str, content: dict[str, Any]) -> None:
+        """Add a result."""
+        self.records.append((name, content))
+        self.log.done(name, content)
+
+    def failed(self, failure: Failure) -> None:
+        """Add an input that has no result."""
+        self.failures.append(failure)
+        self.log.failed(failure.name, failure.source, failure.error)
 
 
 def run_batch(
@@ -61,15 +78,17 @@ def run_batch(
     inhabited = homes(item.path for item in inputs)
     for item in inputs:
         bars.begin(item.name)
+        failed = True
         try:
             check_apart(job.out / item.name, inhabited)
             with claimed(job.out / item.name):
-                outcome.records.append((item.name, analyse_file(item, job, bars)))
+                outcome.done(item.name, analyse_file(item, job, bars))
+            failed = False
         except (CounterstainError, OSError, MemoryError) as error:
             fault = in_words(error)
-            outcome.failures.append(failure(item, fault))
+            outcome.failed(failure(item, fault))
             on_error(str(item.path), fault)
-        bars.end()
+        bars.end(failed=failed)
 
 
 def in_words(error: Exception) -> Exception:
@@ -91,10 +110,13 @@ def analyse_file(item: Input, job: Job, bars: Bars) -> dict[str, Any]:
     if not job.overwrite:
         check_free(job.out / item.name, job.formats, job.backend.manifest.panel)
     with open_slide(item.path, mpp=job.mpp, default_mpp=job.backend.manifest.mpp) as slide:
-        return analyse_slide(slide, job, job.out / item.name, source=as_unicode(item.path), bars=bars)
+        workers = job.workers_for(item.path, slide, job.mpp) if job.workers_for else None
+        return analyse_slide(slide, job, job.out / item.name, source=as_unicode(item.path), bars=bars, workers=workers)
 
 
-def analyse_slide(slide: Slide, job: Job, folder: Path, *, source: str, bars: Bars) -> dict[str, Any]:
+def analyse_slide(
+    slide: Slide, job: Job, folder: Path, *, source: str, bars: Bars, workers: Workers | None = None
+) -> dict[str, Any]:
     """Analyse an open slide into ``folder`` and return the content of its ``analysis.json``.
 
     A large slide keeps what is done in a hidden folder beside it, where the next run finds it when this one is interrupted.
@@ -102,7 +124,17 @@ def analyse_slide(slide: Slide, job: Job, folder: Path, *, source: str, bars: Ba
     formats = formats_for(job.formats, size_at(slide, job.backend.manifest.mpp).area, named=job.formats_named)
     options = replace(job.options, modalities=needs_modalities(formats), restart=job.overwrite)
     work = folder.with_name(f".{folder.name}.work")
-    analysis = analyze(slide, job.backend, options, work=work, on_progress=bars.tiles)
+    grid = grid_of(slide, job.backend.manifest)
+    tile, block = (grid.size.area / 1e6 / count for count in (len(grid), len([*blocks(grid.size)])))
+    analysis = analyze(
+        slide,
+        job.backend,
+        options,
+        work=work,
+        on_progress=lambda done, total: bars.step("tiles", done, total, tile),
+        on_block=lambda done, total: bars.step("cells", done, total, block),
+        workers=workers,
+    )
     analysis = replace(
         analysis,
         source=source,

@@ -1,59 +1,21 @@
-"""What a person sees: progress bars, the summary table, warnings and errors.
+"""What a person sees: the summary table, warnings and errors.
 
 Results go to standard output, everything else to standard error.
 """
 
 import re
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import click
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 HEADINGS = ("Image", "Nuclei", "Positive", "Negative", "% positive", "95 % interval", "Warnings")
-
-
-class Bars:
-    """Progress over the images of a run and the tiles of the current one; silent without a ``Progress``."""
-
-    def __init__(self, progress: Progress | None, images: int) -> None:
-        self._progress = progress
-        if progress:
-            self._images = progress.add_task("images", total=images)
-            self._tiles = progress.add_task("tiles", total=None)
-
-    def begin(self, name: str) -> None:
-        """Show the name of the image that comes next."""
-        if self._progress:
-            self._progress.reset(self._tiles, total=None, description=escape(visible(name)))
-
-    def tiles(self, done: int, total: int) -> None:
-        """Show how many tiles of the image are done."""
-        if self._progress:
-            self._progress.update(self._tiles, completed=done, total=total)
-
-    def end(self) -> None:
-        """Count the image as done."""
-        if self._progress:
-            self._progress.advance(self._images)
-
-
-@contextmanager
-def progress_bars(images: int, *, quiet: bool) -> Iterator[Bars]:
-    """Yield bars on standard error when that is a terminal, and silent ones when it is not or ``quiet`` is asked for."""
-    if quiet or not sys.stderr.isatty():
-        yield Bars(None, images)
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        yield Bars(progress, images)
 
 
 def visible(text: str) -> str:

@@ -7,8 +7,10 @@ from typing import Any
 import skimage.data
 
 from counterstain.cli.batch import Job, Outcome, analyse_slide
-from counterstain.cli.console import Bars
+from counterstain.cli.progress import Bars
 from counterstain.cli.run import make_job, run_and_report
+from counterstain.cli.run_log import FILE_NAME as LOG_NAME
+from counterstain.cli.run_log import RunLog
 from counterstain.errors import OutputError
 from counterstain.outputs.record import read_record
 from counterstain.outputs.summary import FILE_NAME
@@ -35,7 +37,7 @@ def analyze_demo(out: Path, settings: Mapping[str, Any]) -> bool:
     slides = demo_slides()
     check_earlier_demo(out, slides)
     job = make_job(out, {**settings, "formats": (), "overwrite": True})
-    outcome = Outcome()
+    outcome = Outcome(log=RunLog(out))
     return run_and_report(
         job,
         outcome,
@@ -58,7 +60,7 @@ def check_earlier_demo(out: Path, slides: Mapping[str, ArraySlide]) -> None:
         content = read_record(entry)
         is_ours = content is not None and content["slide"]["source"] == sources.get(entry.name)
         is_hidden = entry.name.startswith(".")  # what a demo that was killed left
-        if not (is_ours or is_hidden or entry.name == FILE_NAME):
+        if not (is_ours or is_hidden or entry.name in (FILE_NAME, LOG_NAME)):
             raise OutputError(f"{out} holds {entry.name}, which is not of an earlier demo; choose another --out")
 
 
@@ -75,5 +77,5 @@ def demo_slides() -> dict[str, ArraySlide]:
 def _analyze(slides: Mapping[str, ArraySlide], job: Job, outcome: Outcome, bars: Bars) -> None:
     for source, slide in slides.items():
         bars.begin(slide.name)
-        outcome.records.append((slide.name, analyse_slide(slide, job, job.out / slide.name, source=source, bars=bars)))
+        outcome.done(slide.name, analyse_slide(slide, job, job.out / slide.name, source=source, bars=bars))
         bars.end()

@@ -24,6 +24,7 @@ OPTIONAL = {
     "zarr": ("zarr", "slides", "maps of slides that do not fit in memory"),
     "imagecodecs": ("imagecodecs", "slides", "TIFF files compressed other than by deflate"),
     "openvino": ("openvino", "openvino", "another engine, and bf16"),
+    "distributed": ("distributed", "cluster", "--cluster"),
     "torch": ("torch", "train", "training"),
 }
 """Package -> module, extra that installs it, what it is for."""

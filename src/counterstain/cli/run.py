@@ -2,7 +2,9 @@
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,11 @@ import click
 
 from counterstain.cells.segment import CellOptions
 from counterstain.cli.batch import Job, Outcome, run_batch
-from counterstain.cli.console import Bars, progress_bars, show_error, show_summary, show_warning, visible
+from counterstain.cli.console import show_error, show_summary, show_warning, visible
+from counterstain.cli.extras import require_cluster
 from counterstain.cli.inputs import find_inputs
+from counterstain.cli.progress import Bars, progress_bars
+from counterstain.cli.run_log import RunLog
 from counterstain.geometry import mpp_of_magnification
 from counterstain.inference.names import load_backend
 from counterstain.outputs.atomic import explained
@@ -36,12 +41,29 @@ def analyze_paths(named: tuple[str, ...], out: Path, settings: Mapping[str, Any]
     job = make_job(out, settings)
     inputs, faults = find_inputs(named)
     outcome = Outcome(
-        failures=[Failure(name="", source=as_unicode(name), error=as_unicode(str(error))) for name, error in faults]
+        failures=[Failure(name="", source=as_unicode(name), error=as_unicode(str(error))) for name, error in faults],
+        log=RunLog(out),
     )
     for name, error in faults:
         show_error(name, error)
-    run = lambda bars: run_batch(inputs, job, outcome, bars, show_error)  # noqa: E731
-    return run_and_report(job, outcome, run, images=len(inputs), settings=settings)
+    with spread(job, settings) as job:
+        run = lambda bars: run_batch(inputs, job, outcome, bars, show_error)  # noqa: E731
+        return run_and_report(job, outcome, run, images=len(inputs), settings=settings)
+
+
+@contextmanager
+def spread(job: Job, settings: Mapping[str, Any]) -> Iterator[Job]:
+    """Yield the job with the workers of the cluster that was named; as it is when none was."""
+    if not settings.get("cluster"):
+        yield job
+        return
+    require_cluster()
+    from counterstain.cluster import cluster_at, model_at
+
+    how = {name: settings[name] for name in ("threads", "engine", "precision")}
+    model = model_at(job.backend, settings["bundle"], batch_size=job.options.batch_size, **how)
+    with cluster_at(settings["cluster"], model) as cluster:
+        yield replace(job, workers_for=cluster.workers_for)
 
 
 def make_job(out: Path, settings: Mapping[str, Any]) -> Job:
@@ -78,8 +100,13 @@ def run_and_report(
 ) -> bool:
     """Run with progress bars, write ``summary.csv``, show what came of it, and return whether anything failed."""
     quiet, as_json = settings["quiet"], settings["as_json"]
-    with progress_bars(images, quiet=quiet or as_json) as bars:
+    model = {"name": job.backend.manifest.name, "version": job.backend.manifest.version, "fingerprint": job.backend.fingerprint}
+    outcome.log.started(settings, model, images)
+    for failure in outcome.failures:  # what was named and is not there
+        outcome.log.failed(failure.name, failure.source, failure.error)
+    with progress_bars(images, quiet=quiet or as_json, as_json=settings.get("progress") == "json") as bars:
         run(bars)
+    outcome.log.ended(len(outcome.records), len(outcome.failures))
     summary = write_summary(job.out, {name for name, _ in outcome.records}, outcome.failures)
     if not quiet:
         show_warnings(outcome)

@@ -48,6 +48,11 @@ def resume(folder: Path, settings: Settings, *, replace: bool = False) -> bool:
     return False
 
 
+def holds(folder: Path, settings: Settings) -> bool:
+    """Return whether a folder holds a run with these settings, as another process that shares it sees it."""
+    return _recorded(folder) == _plain(settings)
+
+
 def record(folder: Path, settings: Settings) -> None:
     """Write the settings, which marks the folder as one that ``resume`` accepts."""
     hidden = folder / f".{SETTINGS}.part"

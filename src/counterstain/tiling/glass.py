@@ -39,6 +39,11 @@ class Tissue:
         return bool(self.mask[first_row:rows, first_col:cols].any())
 
 
+def everywhere(tissue: Tissue) -> Tissue:
+    """Return a mask of the same slide that leaves nothing out."""
+    return Tissue(mask=np.ones_like(tissue.mask), mpp=tissue.mpp)
+
+
 def find_tissue(slide: Slide) -> Tissue:
     """Look for tissue on a thumbnail of ``TISSUE_MPP``, or of the slide itself where that is coarser."""
     mpp = max(TISSUE_MPP, slide.resolution.mpp)

@@ -1,0 +1,57 @@
+"""``counterstain.log``: what every run into a folder was asked and what came of each image, one JSON object a line."""
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from counterstain.cli.console import show_warning
+from counterstain.errors import OutputError
+from counterstain.outputs.atomic import explained
+from counterstain.outputs.record import finite, package_versions
+
+FILE_NAME = "counterstain.log"
+
+
+class RunLog:
+    """Appends to the log of a folder; each line is there as a whole as soon as what it tells has happened.
+
+    A log that cannot be written costs a warning, and no result.
+    """
+
+    def __init__(self, out: Path) -> None:
+        self._path = out / FILE_NAME
+        self._run = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}"
+        self._start, self._is_broken = time.monotonic(), False
+
+    def started(self, options: Mapping[str, Any], model: Mapping[str, str], images: int) -> None:
+        """Tell what the run was asked, of which model and versions."""
+        plain = {name: value if isinstance(value, str | int | float | None) else str(value) for name, value in options.items()}
+        self._add("start", {"versions": package_versions(), "bundle": dict(model), "options": plain, "images": images})
+
+    def done(self, name: str, content: Mapping[str, Any]) -> None:
+        """Tell of an image that is done."""
+        told = {key: content[key] for key in ("counts", "timings_s", "warnings")}
+        self._add("done", {"name": name, "source": content["slide"]["source"], **told})
+
+    def failed(self, name: str, source: str, error: str) -> None:
+        """Tell of an image that failed."""
+        self._add("failed", {"name": name, "source": source, "error": error})
+
+    def ended(self, done: int, failed: int) -> None:
+        """Tell that the run has come to its end; a run without such a line was stopped."""
+        self._add("end", {"done": done, "failed": failed, "seconds": round(time.monotonic() - self._start, 3)})
+
+    def _add(self, event: str, more: dict[str, Any]) -> None:
+        line = {"time": datetime.now(UTC).isoformat(timespec="seconds"), "run": self._run, "event": event, **finite(more)}
+        if self._is_broken:
+            return
+        try:
+            with explained(self._path), self._path.open("a", encoding="utf-8", newline="\n") as file:
+                file.write(json.dumps(line, ensure_ascii=True, allow_nan=False) + "\n")
+        except OutputError as error:
+            self._is_broken = True
+            show_warning(FILE_NAME, f"{error}; the run goes on without a log")

@@ -1,0 +1,106 @@
+"""What a run tells of itself: speed and time left, lines of JSON, and the log in the output folder."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from counterstain.cli import progress
+from counterstain.cli.progress import JsonLines, Pace, progress_bars
+from counterstain.cli.run_log import FILE_NAME
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that stands still until its hand, the only element, is moved."""
+    hand = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: hand[0])
+    return hand
+
+
+def lines_of(text):
+    return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+
+
+def test_pace_counts_only_what_this_run_has_done(clock):
+    pace = Pace(101, 111, 0.2)
+    assert pace.at(101) == (None, None)
+    clock[0] = 2.0
+    speed, left_s = pace.at(106)
+    assert speed == pytest.approx(5 * 0.2 / 2.0)
+    assert left_s == pytest.approx(5 * 2.0 / 5)
+    assert pace.at(111)[1] == 0
+
+
+def test_lines_of_json_come_at_most_once_a_second_but_for_the_first_and_the_last_of_a_stage(clock, capsys):
+    lines = JsonLines()
+    lines.begin("a")
+    for done in range(1, 9):
+        lines.step("tiles", done, 8, 0.5)
+        clock[0] += 0.3
+    lines.step("cells", 1, 1, 4.0)
+    lines.end(failed=True)
+    told = lines_of(capsys.readouterr().err)
+    assert [(line["stage"], line["done"]) for line in told] == [
+        ("begin", 0),
+        ("tiles", 1),
+        ("tiles", 5),
+        ("tiles", 8),
+        ("cells", 1),
+        ("failed", 1),
+    ]
+    assert {line["slide"] for line in told} == {"a"}
+    assert told[2]["megapixels_per_s"] == pytest.approx(4 * 0.5 / 1.2, abs=1e-3)
+    assert told[2]["seconds_left"] == pytest.approx(3 * 1.2 / 4)
+
+
+def test_a_terminal_shows_speed_and_time_left(monkeypatch, clock, capsys):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "150")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with progress_bars(1, quiet=False) as bars:
+        bars.begin("slide")
+        bars.step("tiles", 1, 4, 0.5)
+        clock[0] = 100.0
+        bars.step("tiles", 3, 4, 50.0)
+        bars.end()
+    assert "0.0 Mpx/s, 0:00:50 left" in capsys.readouterr().err
+
+
+def test_the_command_tells_a_program_how_far_it_is_even_when_quiet(good, analyze):
+    result = analyze("good.png", "--progress", "json", "--quiet", "--format", "json")
+    told = lines_of(result.stderr)
+    assert [(line["slide"], line["stage"], line["done"], line["total"]) for line in told] == [
+        ("good", "begin", 0, 1),
+        ("good", "tiles", 1, 1),
+        ("good", "done", 1, 1),
+    ]
+    assert set(told[0]) == {"slide", "stage", "done", "total", "megapixels_per_s", "seconds_left"}
+
+
+def test_the_log_tells_of_every_run_and_image(good, analyze):
+    Path("bad.png").write_bytes(b"")
+    analyze("good.png", "bad.png", "none.png", "--format", "json", "--threshold", "0.25")
+    Image.new("RGB", (9, 9)).save("odd.png")
+    analyze("odd.png", "--format", "json")
+    told = lines_of((good.parent / "out" / FILE_NAME).read_text())
+    assert [line["event"] for line in told] == ["start", "failed", "done", "failed", "end", "start", "failed", "end"]
+    start, missing, done, bad, end = told[:5]
+    assert start["options"]["threshold"] == 0.25
+    assert start["bundle"]["name"] == "classical"
+    assert "numpy" in start["versions"]
+    assert (done["name"], done["counts"]["nuclei"]) == ("good", 4)
+    assert "is empty" in bad["error"]
+    assert "none.png" in missing["source"]
+    assert (end["done"], end["failed"]) == (1, 2)
+    assert len({line["run"] for line in told[:5]}) == 1
+
+
+def test_a_log_that_cannot_be_written_costs_a_warning_and_no_result(good, analyze):
+    (good.parent / "out" / FILE_NAME).mkdir(parents=True)
+    result = analyze("good.png", "--format", "json")
+    assert result.exit_code == 0
+    assert result.stderr.count("goes on without a log") == 1
+    assert (good.parent / "out" / "good" / "analysis.json").is_file()
