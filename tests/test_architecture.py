@@ -203,7 +203,8 @@ def test_every_module_says_what_it_is():
 
 
 def test_init_files_hold_nothing_but_their_docstring():
-    inits = [folder / "__init__.py" for folder in PACKAGES]
+    # the root sets an environment variable that must stand before the first import of a library; test_onnx.py holds it
+    inits = [folder / "__init__.py" for folder in PACKAGES if folder != PACKAGE]
     assert [str(path) for path in inits if len(ast.parse(path.read_text()).body) != 1] == []
 
 

@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from conformance.backend import BackendConformance
@@ -71,3 +75,10 @@ def test_the_fingerprint_is_that_of_the_bundle(bundle):
 
 def test_there_is_a_thread_to_run_on():
     assert available_threads() >= 1
+
+
+def test_onnx_runtime_keeps_no_record_of_its_use():
+    program = "import os, counterstain.inference.onnx; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    outcome = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True)
+    assert outcome.stdout.strip() == "1"

@@ -69,7 +69,7 @@ def model_options(command: Command) -> Command:
         type=click.Choice(["f32", "bf16"]),
         default="f32",
         show_default=True,
-        help="Arithmetic of the network; bf16 is faster, counts differ by about 1 %, and it needs --engine openvino.",
+        help="Arithmetic of the network; bf16 is faster, changes counts a little, and needs --engine openvino.",
     )
     return bundle(threads(engine(precision(command))))
 
