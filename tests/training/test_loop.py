@@ -104,6 +104,7 @@ def test_an_exported_run_gives_the_numbers_of_pytorch(finished: Path, tmp_path: 
     assert difference < PARITY_LIMIT
     bundle = load_bundle(tmp_path / "bundle")
     assert bundle.manifest.name == "tiny"
+    assert b"export.py" not in (tmp_path / "bundle" / "model.onnx").read_bytes()  # no trace of the machine that exported it
     image = np.random.default_rng(0).random((2, 3, 64, 96), dtype=np.float32)
     outputs = OnnxBackend(bundle, threads=1).run(image)
     assert outputs["segmentation"].shape == (2, 3, 64, 96)

@@ -50,6 +50,19 @@ def write_onnx(network: nn.Module, path: Path, *, names: tuple[str, ...], stride
             external_data=False,
             verbose=False,
         )
+    _forget_origin(path)
+
+
+def _forget_origin(path: Path) -> None:
+    """Take out of a graph what the exporter notes of each node: the source files and lines on the machine that wrote it."""
+    model = onnx.load(path)
+    for noted in (model, model.graph, *model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output):
+        noted.ClearField("doc_string")
+        noted.ClearField("metadata_props")
+    for function in model.functions:
+        for node in function.node:
+            node.ClearField("metadata_props")
+    onnx.save(model, path)
 
 
 def largest_difference(network: nn.Module, graph: bytes, shapes: Iterable[Shape]) -> float:
