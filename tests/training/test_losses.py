@@ -5,8 +5,9 @@ import math
 import pytest
 import torch
 
-from counterstain.training.losses.segmentation import UNKNOWN, cross_entropy, distance_error, soft_dice
+from counterstain.training.losses.segmentation import cross_entropy, distance_error, soft_dice
 from counterstain.training.losses.translation import gradient_error, smooth_l1
+from counterstain.training.synthesis.targets import UNKNOWN
 
 ONES = torch.ones(4)
 

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from counterstain.cli.settings import bundle_options
+
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path, file_okay=False))
@@ -12,18 +14,7 @@ import click
 @click.option("--version", default="1", show_default=True, help="Version in the manifest.")
 @click.option("--checkpoint", default="best.pt", show_default=True, help="File of the run to export.")
 @click.option("--card", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Model card to put into the bundle.")
-@click.option(
-    "--precision",
-    type=click.Choice(["fp32", "fp16", "int8"]),
-    default="fp32",
-    show_default=True,
-    help="fp16 halves the file; int8 is faster, and refused where it segments worse.",
-)
-@click.option(
-    "--validation",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Manifest of annotated images; int8 measures on its validation split.",
-)
+@bundle_options
 def export(
     run: Path,
     bundle: Path,

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from counterstain.cli.settings import bundle_options
+
 
 @click.command("import-deepliif")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
@@ -17,18 +19,7 @@ import click
     metavar="W,W,...",
     help="Weights of the segmentations of the input and of each modality; else those of the published command.",
 )
-@click.option(
-    "--precision",
-    type=click.Choice(["fp32", "fp16", "int8"]),
-    default="fp32",
-    show_default=True,
-    help="fp16 halves the file; int8 is faster, and refused where it segments worse.",
-)
-@click.option(
-    "--validation",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Manifest of annotated images; int8 measures on its validation split.",
-)
+@bundle_options
 @click.option("--weights", is_flag=True, help="Add weights.safetensors, for other programs and to go on training.")
 def import_deepliif(
     folder: Path,

@@ -74,6 +74,23 @@ def model_options(command: Command) -> Command:
     return bundle(threads(engine(precision(command))))
 
 
+def bundle_options(command: Command) -> Command:
+    """Add the options that choose how exactly a bundle keeps its weights."""
+    precision = click.option(
+        "--precision",
+        type=click.Choice(["fp32", "fp16", "int8"]),
+        default="fp32",
+        show_default=True,
+        help="fp16 halves the file; int8 is faster, and refused where it segments worse.",
+    )
+    validation = click.option(
+        "--validation",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="Manifest of annotated images; int8 measures on its validation split.",
+    )
+    return precision(validation(command))
+
+
 def region_options(command: Command) -> Command:
     """Add the option that names parts of a slide."""
     return click.option(

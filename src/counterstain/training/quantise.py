@@ -17,7 +17,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from counterstain.errors import TrainingError
 from counterstain.metrics.pixels import confusion_matrix, pixel_scores
 from counterstain.training.synthesis.render import Sample
-from counterstain.training.synthesis.targets import BACKGROUND, BOUNDARY, NEGATIVE, POSITIVE, UNKNOWN
+from counterstain.training.validate import known_classes
 
 MAX_DICE_LOSS = 0.5
 """Percentage points of Dice that 8-bit integers may cost."""
@@ -59,11 +59,7 @@ def nuclear_dice(graph: bytes, samples: Sequence[Sample]) -> float:
     confusion = np.zeros((3, 3), np.int64)
     for sample in samples:
         (segmentation,) = session.run(["segmentation"], {"image": _normalised(sample)})
-        positive, negative = segmentation[0, 0], segmentation[0, 2]
-        found = np.where(positive + negative > 0.5, np.where(positive >= negative, POSITIVE, NEGATIVE), BACKGROUND)
-        truth = np.where(sample.classes == BOUNDARY, BACKGROUND, sample.classes)
-        known = truth != UNKNOWN
-        confusion += confusion_matrix(truth[known], found[known])
+        confusion += confusion_matrix(*known_classes(sample, segmentation[0].transpose(1, 2, 0)))
     return 100 * pixel_scores(confusion).mean("dice")
 
 

@@ -95,7 +95,7 @@ def validate(infer: Infer, samples: list[Sample]) -> ValidationScores:
     counts = np.zeros((3, 3), np.int64)  # rows: any, negative, positive; columns: matched, true, found
     for sample in samples:
         segmentation, distance = _infer_one(infer, sample)
-        confusion += confusion_matrix(*_known_classes(sample, segmentation))
+        confusion += confusion_matrix(*known_classes(sample, segmentation))
         counts += _count_nuclei(sample, segmentation, distance)
     scores = pixel_scores(confusion)
     f1 = [detection_scores(matched=int(m), truth=int(t), found=int(f)).f1 for m, t, f in counts]
@@ -118,8 +118,13 @@ def _infer_one(infer: Infer, sample: Sample) -> tuple[NDArray[np.float32], NDArr
     return planes["segmentation"].transpose(1, 2, 0), planes["distance"][0] if "distance" in planes else None
 
 
-def _known_classes(sample: Sample, segmentation: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return true and predicted classes of the known pixels; the boundary counts as background."""
+def known_classes(sample: Sample, segmentation: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return true and predicted classes of the known pixels, each (1, n) int64; the boundary counts as background.
+
+    Parameters
+    ----------
+    segmentation : (h, w, 3) float32; a pixel is nuclear when positive and negative together exceed one half.
+    """
     known = sample.classes != UNKNOWN
     truth = np.where(sample.classes == BOUNDARY, BACKGROUND, sample.classes)[known]
     positive, negative = segmentation[..., 0], segmentation[..., 2]

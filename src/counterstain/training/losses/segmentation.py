@@ -4,8 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-UNKNOWN = 255
-"""Class of pixels that take part in no loss."""
+from counterstain.training.synthesis.targets import UNKNOWN
 
 
 def cross_entropy(logits: Tensor, classes: Tensor, class_weights: Tensor) -> Tensor:
