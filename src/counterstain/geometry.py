@@ -30,10 +30,15 @@ class Size:
         """Number of pixels."""
         return self.height * self.width
 
-    def scaled(self, factor: float) -> "Size":
-        """Return the size at another resolution, rounded, never below one pixel where there was one."""
+    def scaled(self, factor: float, across: float | None = None) -> "Size":
+        """Return the size at another resolution, rounded, never below one pixel where there was one.
+
+        Parameters
+        ----------
+        factor : new pixels per pixel, down, and across too where that is None.
+        """
         height = max(round(self.height * factor), min(self.height, 1))
-        width = max(round(self.width * factor), min(self.width, 1))
+        width = max(round(self.width * (factor if across is None else across)), min(self.width, 1))
         return Size(height, width)
 
 

@@ -7,7 +7,7 @@ import tifffile
 from conformance.slide import SlideConformance
 from PIL import Image
 
-from counterstain.errors import MissingResolutionError, UnreadableSlideError, UnsupportedSlideError
+from counterstain.errors import MissingResolutionError, UnreadableSlideError
 from counterstain.geometry import Box, Size
 from counterstain.slides import opening
 from counterstain.slides import openslide as openslide_module
@@ -98,14 +98,15 @@ def test_a_slide_that_states_its_objective_alone_has_the_pixels_of_the_conventio
         assert slide.resolution == Resolution(0.5, "metadata")
 
 
-def test_a_whole_slide_with_pixels_that_are_not_square_is_refused(tmp_path, monkeypatch):
+def test_a_whole_slide_keeps_both_sides_of_pixels_that_are_not_square(tmp_path, monkeypatch):
     path = _aperio(tmp_path / "a.svs", "|MPP = 0.5")
     sides = iter((0.25, 0.5, 40.0))
     monkeypatch.setattr(openslide_module, "_positive", lambda _: next(sides))
-    with pytest.raises(UnsupportedSlideError, match=r"0\.25 x 0\.5 um, expected square"):
-        open_slide(path)
+    with open_slide(path) as slide:
+        assert slide.resolution.sides == pytest.approx((0.25, 0.5))
+        assert slide.resolution.source == "metadata"
     with open_slide(path, mpp=0.25) as slide:
-        assert slide.resolution.source == "option"
+        assert slide.resolution == Resolution(0.25, "option")
 
 
 @pytest.mark.parametrize("text", [None, "", "0", "-1", "nan", "inf", "about 0.25"])
@@ -151,9 +152,8 @@ def test_the_option_wins_over_the_file_and_the_file_over_the_default(tmp_path):
 def test_the_option_overrules_pixels_that_are_not_square(tmp_path):
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, RGB, photometric="rgb", resolution=(40_000, 20_000), resolutionunit="CENTIMETER")
-    with pytest.raises(UnsupportedSlideError, match="square"):
-        open_slide(path)
-    assert open_slide(path, mpp=0.25).resolution.source == "option"
+    assert open_slide(path).resolution.sides == pytest.approx((0.5, 0.25))
+    assert open_slide(path, mpp=0.25).resolution == Resolution(0.25, "option")
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "bmp"])

@@ -62,8 +62,8 @@ def test_a_coarse_read_shows_what_resampling_the_full_size_shows(height, width, 
         return stored[level][box.slices]
 
     box = Box(*corner, 12, 9)
-    found = read_pyramid(read, levels, factor, box)
-    expected = read_resampled(lambda part: stored[0][part.slices], Size(height, width), factor, box)
+    found = read_pyramid(read, levels, (factor, factor), box)
+    expected = read_resampled(lambda part: stored[0][part.slices], Size(height, width), (factor, factor), box)
     assert np.abs(found.astype(int) - expected).max() <= 4
     assert ((found == 255).all(axis=2) == (expected == 255).all(axis=2)).all()
     assert seen <= {1 if factor >= 2 else 0}

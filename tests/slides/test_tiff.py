@@ -6,7 +6,7 @@ from PIL import Image
 from counterstain.errors import UnreadableSlideError, UnsupportedSlideError
 from counterstain.slides import tiff as tiff_module
 from counterstain.slides.tiff import decode_tiff
-from counterstain.slides.tiff_resolution import mpp_of_tiff
+from counterstain.slides.tiff_resolution import sides_of_tiff
 
 RGB = np.random.default_rng(0).integers(0, 256, (40, 56, 3), dtype=np.uint8)
 GREY = RGB[..., 0]
@@ -203,40 +203,51 @@ def test_ome_pixel_sizes_are_read_in_any_unit(tmp_path, size, unit, expected):
     if unit:
         metadata |= {"PhysicalSizeXUnit": unit, "PhysicalSizeYUnit": unit}
     tifffile.imwrite(tmp_path / "a.ome.tif", RGB, ome=True, metadata=metadata, photometric="rgb")
-    assert mpp_of_tiff(tmp_path / "a.ome.tif") == (pytest.approx(expected) if expected else None)
+    assert sides_of_tiff(tmp_path / "a.ome.tif") == (pytest.approx((expected, expected)) if expected else None)
 
 
 def test_imagej_micrometres_are_read(path):
     tifffile.imwrite(path, GREY, imagej=True, resolution=(4, 4), metadata={"unit": "um"})
-    assert mpp_of_tiff(path) == pytest.approx(0.25)
+    assert sides_of_tiff(path) == pytest.approx((0.25, 0.25))
 
 
 @pytest.mark.parametrize(("unit", "pixels_per_unit", "expected"), [("CENTIMETER", 40_000, 0.25), ("INCH", 50_800, 0.5)])
 def test_resolution_tags_are_read(path, unit, pixels_per_unit, expected):
     tifffile.imwrite(path, RGB, photometric="rgb", resolution=(pixels_per_unit,) * 2, resolutionunit=unit)
-    assert mpp_of_tiff(path) == pytest.approx(expected)
+    assert sides_of_tiff(path) == pytest.approx((expected, expected))
 
 
 @pytest.mark.parametrize("dpi", [72, 96, 300, 600, 1, 10_000_000])
 def test_the_resolution_of_a_screen_or_printer_is_not_believed(path, dpi):
     tifffile.imwrite(path, RGB, photometric="rgb", resolution=(dpi, dpi), resolutionunit="INCH")
-    assert mpp_of_tiff(path) is None
+    assert sides_of_tiff(path) is None
 
 
 def test_a_file_without_a_unit_states_no_pixel_size(path):
     tifffile.imwrite(path, RGB, photometric="rgb", resolution=(40_000, 40_000), resolutionunit="NONE")
-    assert mpp_of_tiff(path) is None
+    assert sides_of_tiff(path) is None
 
 
-def test_pixels_that_are_not_square_are_refused(path):
+def test_pixels_that_are_not_square_have_two_sides(path):
     tifffile.imwrite(path, RGB, photometric="rgb", resolution=(40_000, 20_000), resolutionunit="CENTIMETER")
-    with pytest.raises(UnsupportedSlideError, match=r"0\.5 x 0\.25 um"):
-        mpp_of_tiff(path)
+    assert sides_of_tiff(path) == pytest.approx((0.5, 0.25))
+
+
+def test_sides_that_differ_by_rounding_alone_are_one(path):
+    tifffile.imwrite(path, RGB, photometric="rgb", resolution=(40_000, 40_030), resolutionunit="CENTIMETER")
+    down, across = sides_of_tiff(path)
+    assert down == across == pytest.approx(0.25, rel=1e-3)
+
+
+def test_pixels_far_from_square_are_refused(path):
+    tifffile.imwrite(path, RGB, photometric="rgb", resolution=(40_000, 4_000), resolutionunit="CENTIMETER")
+    with pytest.raises(UnsupportedSlideError, match=r"2\.5 x 0\.25 um, which no scanner makes"):
+        sides_of_tiff(path)
 
 
 def test_damaged_ome_metadata_state_nothing(path):
     tifffile.imwrite(path, RGB, photometric="rgb", description='<?xml version="1.0"?><OME><Image/></OME>')
-    assert mpp_of_tiff(path) is None
+    assert sides_of_tiff(path) is None
 
 
 def test_every_refused_photometric_is_a_tiff_tag():

@@ -41,12 +41,12 @@ def described(slide: Slide, maps: Maps, piece: Piece) -> Columns:
 
 def _geometry(slide: Slide, maps: Maps, piece: Piece, pixels: LabelledPixels) -> Columns:
     shape = shapes(piece.nuclei.labels, pixels, (piece.box.row, piece.box.col))
-    scale = maps.mpp / slide.resolution.mpp
-    row_px, col_px = (shape.row + 0.5) * scale - 0.5, (shape.col + 0.5) * scale - 0.5
+    (down, across), (height_um, width_um) = slide.resolution.factors(maps.mpp), slide.resolution.sides
+    row_px, col_px = (shape.row + 0.5) * down - 0.5, (shape.col + 0.5) * across - 0.5
     return {
         "cell_id": shape.first_row * ROW_STRIDE + shape.first_col,
-        "row_um": row_px * slide.resolution.mpp,
-        "col_um": col_px * slide.resolution.mpp,
+        "row_um": row_px * height_um,
+        "col_um": col_px * width_um,
         "row_px": row_px,
         "col_px": col_px,
         "area_um2": shape.area_px * maps.mpp**2,

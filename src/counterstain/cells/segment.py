@@ -127,7 +127,7 @@ def segment_block(slide: Slide, maps: Maps, block: Box, rules: Rules) -> Cells:
         return joined([], rules.thresholds)
     columns = described(slide, maps, piece)
     columns["is_positive"] = positive(columns["p_positive"], columns["marker_max"], options.threshold, options.marker_threshold)
-    scale, corner = maps.mpp / slide.resolution.mpp, np.array([piece.box.row, piece.box.col])
+    scale, corner = np.array(slide.resolution.factors(maps.mpp)), np.array([piece.box.row, piece.box.col])
     rings = outlines(piece.nuclei.labels, len(piece.nuclei.p_positive))
     return Cells(
         columns={column: np.asarray(columns[column]).astype(dtype) for column, dtype in COLUMNS.items()},
@@ -241,3 +241,4 @@ def _area_faults(options: CellOptions) -> list[str]:
     if low is not None and high is not None and low > high:
         faults.append(f"min_area_um2 ({low}) must not exceed max_area_um2 ({high})")
     return faults
+

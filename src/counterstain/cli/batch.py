@@ -154,7 +154,7 @@ def analyse_slide(
 def _scores(analysis: Analysis, job: Job) -> tuple[Score, ...]:
     """Return the scores and densities of the slide and of its regions."""
     mpp = analysis.slide.resolution.mpp
-    regions = read_regions(job.regions, mpp) if job.regions else ()
+    regions = read_regions(job.regions, analysis.slide.resolution.sides) if job.regions else ()
     scorers = [scorer(name) for name in job.options.scores]
     return score_regions(analysis.cells, regions, scorers, mpp=mpp, tissue_mm2=analysis.tissue_mm2)
 
@@ -162,3 +162,4 @@ def _scores(analysis: Analysis, job: Job) -> tuple[Score, ...]:
 def _left_out(asked: tuple[str, ...], written: tuple[str, ...]) -> tuple[str, ...]:
     missing = [name for name in asked if name not in written]
     return (f"the slide is too large for pictures of it; not written: {', '.join(missing)}",) if missing else ()
+

@@ -45,7 +45,8 @@ def rescore(folder: Path, settings: Mapping[str, Any]) -> None:
 def _rescore_one(folder: Path, content: Record, settings: Mapping[str, Any]) -> dict[str, Any]:
     cells = _classified(read_cells(folder, content), settings)
     slide, file = content["slide"], settings["regions"]
-    regions = read_regions(file, slide["mpp"]) if file else ()
+    sides = slide.get("pixel_height_um", slide["mpp"]), slide.get("pixel_width_um", slide["mpp"])
+    regions = read_regions(file, sides) if file else ()
     scores = score_regions(cells, regions, [SCORERS["percent_positive"]], mpp=slide["mpp"], tissue_mm2=slide.get("tissue_mm2"))
     return write_scores(folder, content, cells, scores, regions=str(file or ""))
 
@@ -75,3 +76,4 @@ def region_rows(name: str, scores: list[dict[str, Any]]) -> list[tuple[str, ...]
 
 def _text(score: dict[str, Any] | None) -> str:
     return "-" if score is None or score["value"] is None else f"{score['value']:.1f}"
+

@@ -84,7 +84,7 @@ def segmented(folder: Path, content: Record, slide: Slide, options: CellOptions,
     with stopwatch("cells"):
         cells = cut(slide, maps, options, decoder=manifest.decoder)
     tissue_mm2 = content["slide"].get("tissue_mm2")
-    parts = read_regions(regions, slide.resolution.mpp) if regions else ()
+    parts = read_regions(regions, slide.resolution.sides) if regions else ()
     scorers = [SCORERS["percent_positive"]]
     scores = score_regions(cells, parts, scorers, mpp=slide.resolution.mpp, tissue_mm2=tissue_mm2)
     return Analysis(
@@ -139,3 +139,4 @@ def _show(done: list[tuple[str, Record]], failures: list[Failure], out: Path, se
     if done:
         show_summary(done)
     click.echo(f"{len(done)} done, {len(failures)} failed; results in {out}")
+

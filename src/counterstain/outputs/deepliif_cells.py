@@ -21,6 +21,7 @@ from counterstain.errors import OutputError
 from counterstain.geometry import Box
 from counterstain.outputs.atomic import replacing
 from counterstain.outputs.drawing import painted_labels
+from counterstain.slides.base import size_at
 
 Version = Literal[3, 4, 5, 6]
 Point = tuple[int, int]
@@ -94,13 +95,12 @@ def records_of(analysis: Analysis, version: Version) -> Iterator[CellRecord]:
     A cell without a pixel centre of its own, because it is smaller than a pixel or covered by another, is left out. The optical
     density (versions 5 and 6) is of the slide's own pixels.
     """
-    cells, slide = analysis.cells, analysis.slide
-    whole = Box.whole(slide.size)
-    labels = painted_labels(cells, whole, 1.0)
+    cells = analysis.cells
+    labels = painted_labels(cells, Box.whole(analysis.slide.size), 1.0)
     if version in (3, 4):
         value = np.rint(np.nan_to_num(cells["marker_max"]) * 255).astype(np.int64)
     else:
-        value = mean_density(labels, density_image(slide.read(whole, slide.resolution.mpp)), len(cells))
+        value = _mean_density_of(analysis)
     yield from records(labels, cells["is_positive"], value)
 
 
@@ -145,6 +145,13 @@ def _extremes(
     found = np.full(count, start, dtype=np.int64)
     extreme.at(found, owner, values)
     return found
+
+
+def _mean_density_of(analysis: Analysis) -> NDArray[np.int64]:
+    """Return (n,) int64: the mean density of each cell, on square pixels of the area of the slide's own."""
+    cells, slide, mpp = analysis.cells, analysis.slide, analysis.slide.resolution.mpp
+    whole, (down, across) = Box.whole(size_at(slide, mpp)), slide.resolution.factors(mpp)
+    return mean_density(painted_labels(cells, whole, (1 / down, 1 / across)), density_image(slide.read(whole, mpp)), len(cells))
 
 
 def mean_density(labels: NDArray[np.int32], density: NDArray[np.uint16], count: int) -> NDArray[np.int64]:

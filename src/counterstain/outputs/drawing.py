@@ -11,13 +11,13 @@ CELLS_AT_ONCE = 4096
 """How many outlines are scanned together, so that memory stays small."""
 
 
-def painted_labels(cells: Cells, box: Box, scale: float) -> NDArray[np.int32]:
+def painted_labels(cells: Cells, box: Box, scale: float | tuple[float, float]) -> NDArray[np.int32]:
     """Fill every outline with the number of its row in the table, counted from 1.
 
     Parameters
     ----------
     box : the part to draw, in drawn pixels.
-    scale : drawn pixels per slide pixel, positive.
+    scale : drawn pixels per slide pixel, positive; a pair is down and across.
 
     Returns
     -------

@@ -51,7 +51,8 @@ def write_overlay(analysis: Analysis, path: Path) -> None:
 
 def _labels(analysis: Analysis) -> NDArray[np.int32]:
     maps = analysis.maps
-    return painted_labels(analysis.cells, Box.whole(maps.size), analysis.slide.resolution.mpp / maps.mpp)
+    down, across = analysis.slide.resolution.factors(maps.mpp)
+    return painted_labels(analysis.cells, Box.whole(maps.size), (1 / down, 1 / across))
 
 
 def _class_colours(analysis: Analysis) -> NDArray[np.uint8]:

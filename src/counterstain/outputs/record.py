@@ -111,12 +111,14 @@ def finite(value: Any) -> Any:
 
 def _slide(analysis: Analysis) -> dict[str, Any]:
     slide, maps = analysis.slide, analysis.maps
+    height_um, width_um = slide.resolution.sides
     return {
         "name": slide.name,
         "source": analysis.source,
         "width_px": slide.size.width,
         "height_px": slide.size.height,
         "mpp": slide.resolution.mpp,
+        **({} if height_um == width_um else {"pixel_height_um": height_um, "pixel_width_um": width_um}),
         "mpp_source": slide.resolution.source,
         "analysed_mpp": maps.mpp,
         "analysed_width_px": maps.size.width,

@@ -24,7 +24,7 @@ EXPECTED = (
 )
 
 
-def read_regions(path: Path, mpp: float) -> tuple[Region, ...]:
+def read_regions(path: Path, mpp: float | tuple[float, float]) -> tuple[Region, ...]:
     """Return the regions in a file, each with a name of its own.
 
     A region without a name is called ``region 1`` and so on, by its place in the file; when names repeat, the later ones get a
@@ -33,7 +33,7 @@ def read_regions(path: Path, mpp: float) -> tuple[Region, ...]:
     Parameters
     ----------
     path : GeoJSON (pixels at full size, x right and y down) where its first character is a brace or bracket, else CSV.
-    mpp : micrometres per pixel of the slide, for boxes in micrometres.
+    mpp : micrometres per pixel of the slide, for boxes in micrometres; a pair is down and across.
 
     Raises
     ------
@@ -87,20 +87,22 @@ def _ring(points: Any) -> Ring:
     return ring[:-1, ::-1]
 
 
-def _boxes(path: Path, text: str, mpp: float) -> list[tuple[str, Polygons]]:
+def _boxes(path: Path, text: str, mpp: float | tuple[float, float]) -> list[tuple[str, Polygons]]:
     rows = list(csv.DictReader(text.splitlines()))
     columns = set(rows[0]) if rows else set()
     unit = next((unit for unit in ("px", "um") if all(f"{side}_{unit}" in columns for side in BOX)), None)
     if unit is None:
         raise UsageError(f"{path} has the columns {sorted(map(str, columns))}; {EXPECTED}")
-    return [_of_row(path, line, row, unit, 1 / mpp if unit == "um" else 1.0) for line, row in enumerate(rows, start=2)]
+    sides = (1.0, 1.0) if unit == "px" else mpp if isinstance(mpp, tuple) else (mpp, mpp)
+    return [_of_row(path, line, row, unit, sides) for line, row in enumerate(rows, start=2)]
 
 
-def _of_row(path: Path, line: int, row: dict[str, str], unit: str, pixels_per_unit: float) -> tuple[str, Polygons]:
+def _of_row(path: Path, line: int, row: dict[str, str], unit: str, sides: tuple[float, float]) -> tuple[str, Polygons]:
     try:
-        top, left, height, width = (float(row[f"{side}_{unit}"]) * pixels_per_unit for side in BOX)
+        values = [float(row[f"{side}_{unit}"]) for side in BOX]
     except (TypeError, ValueError) as error:
         raise UsageError(f"{path}, line {line}: a box is four numbers: {error}") from error
+    top, left, height, width = (value / side for value, side in zip(values, sides * 2, strict=True))
     if not (height > 0 and width > 0 and math.isfinite(top + left + height + width)):
         raise UsageError(f"{path}, line {line}: height and width of a box must be above 0, got {height:g} and {width:g}")
     low, right = top + height, left + width

@@ -40,7 +40,7 @@ class ArraySlide:
 
     def read(self, box: Box, mpp: float) -> NDArray[np.uint8]:
         """Return the (h, w, 3) uint8 pixels of a box in pixels of ``mpp``; white outside."""
-        return read_resampled(lambda inside: self._pixels[inside.slices], self.size, mpp / self.resolution.mpp, box)
+        return read_resampled(lambda inside: self._pixels[inside.slices], self.size, self.resolution.factors(mpp), box)
 
     def close(self) -> None:
         """Do nothing: there is no file."""

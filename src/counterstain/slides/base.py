@@ -1,5 +1,6 @@
 """The one thing the rest of the package knows about an input: the ``Slide`` protocol."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -16,7 +17,29 @@ class Resolution:
     """Micrometres per pixel of a slide at full size, and where that number comes from."""
 
     mpp: float
+    """Side of a square with the area of a pixel: the side of the pixel where it is square."""
     source: MppSource
+    aspect: float = 1.0
+    """Height of a pixel over its width."""
+
+    @property
+    def sides(self) -> tuple[float, float]:
+        """Height and width of a pixel in micrometres."""
+        root = math.sqrt(self.aspect)
+        return self.mpp * root, self.mpp / root
+
+    def factors(self, mpp: float) -> tuple[float, float]:
+        """Return pixels at full size per square pixel of ``mpp``, down and across."""
+        height, width = self.sides
+        return mpp / height, mpp / width
+
+
+def stated_resolution(sides: tuple[float, float]) -> Resolution:
+    """Return the resolution of pixels of the height and width, in micrometres, that a file states."""
+    height, width = sides
+    if height == width:
+        return Resolution(height, "metadata")
+    return Resolution(math.sqrt(height * width), "metadata", height / width)
 
 
 class Slide(Protocol):
@@ -38,7 +61,7 @@ class Slide(Protocol):
         """Pixel size at full resolution."""
 
     def read(self, box: Box, mpp: float) -> NDArray[np.uint8]:
-        """Return the pixels of ``box``, which counts in pixels of ``mpp`` from the slide's origin.
+        """Return the pixels of ``box``, which counts in square pixels of ``mpp`` from the slide's origin.
 
         Returns
         -------
@@ -55,5 +78,6 @@ class Slide(Protocol):
 
 
 def size_at(slide: Slide, mpp: float) -> Size:
-    """Return the size of the whole slide in pixels of ``mpp``."""
-    return slide.size.scaled(slide.resolution.mpp / mpp)
+    """Return the size of the whole slide in square pixels of ``mpp``."""
+    down, across = slide.resolution.factors(mpp)
+    return slide.size.scaled(1 / down, 1 / across)

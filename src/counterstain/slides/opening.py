@@ -6,11 +6,11 @@ from typing import Literal
 from counterstain.errors import MissingResolutionError, UnreadableSlideError
 from counterstain.geometry import DEFAULT_MPP
 from counterstain.slides.array import ArraySlide
-from counterstain.slides.base import Resolution, Slide
-from counterstain.slides.openslide import OpenSlideSlide, is_generic_tiff, is_whole_slide, stated_mpp
+from counterstain.slides.base import Resolution, Slide, stated_resolution
+from counterstain.slides.openslide import OpenSlideSlide, is_generic_tiff, is_whole_slide, stated_sides
 from counterstain.slides.raster import decode_raster, is_raster
 from counterstain.slides.tiff import decode_tiff
-from counterstain.slides.tiff_resolution import mpp_of_tiff
+from counterstain.slides.tiff_resolution import Sides, sides_of_tiff
 from counterstain.slides.tiled_tiff import TiledTiffSlide, lacks_codec, reads_in_pieces
 
 RASTER_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".jp2", ".ppm", ".pgm"})
@@ -52,7 +52,7 @@ def open_slide(path: str | Path, *, mpp: float | None = None, default_mpp: float
     if kind == "tiff" and reads_in_pieces(path):
         return _open_tiled(path, mpp)
     pixels = decode_tiff(path) if kind == "tiff" else decode_raster(path)
-    stated = mpp_of_tiff(path) if kind == "tiff" and mpp is None else None
+    stated = sides_of_tiff(path) if kind == "tiff" and mpp is None else None
     return ArraySlide(pixels, name=slide_name(path), resolution=_resolution(mpp, stated, default_mpp))
 
 
@@ -85,18 +85,18 @@ def _sniff(path: Path) -> Kind:
 
 
 def _open_whole_slide(path: Path, mpp: float | None) -> Slide:
-    stated = stated_mpp(path) if mpp is None else None
+    stated = stated_sides(path) if mpp is None else None
     return OpenSlideSlide(path, name=slide_name(path), resolution=_stated_resolution(path, mpp, stated))
 
 
 def _open_tiled(path: Path, mpp: float | None) -> Slide:
     """Open a tiled TIFF by tifffile, or by OpenSlide where tifffile lacks the codec."""
-    resolution = _stated_resolution(path, mpp, mpp_of_tiff(path) if mpp is None else None)
+    resolution = _stated_resolution(path, mpp, sides_of_tiff(path) if mpp is None else None)
     reader = OpenSlideSlide if lacks_codec(path) and is_generic_tiff(path) else TiledTiffSlide
     return reader(path, name=slide_name(path), resolution=resolution)
 
 
-def _stated_resolution(path: Path, mpp: float | None, stated: float | None) -> Resolution:
+def _stated_resolution(path: Path, mpp: float | None, stated: Sides | None) -> Resolution:
     if mpp is None and stated is None:
         raise MissingResolutionError(
             f"{path} does not state its pixel size; pass it, for example --mpp 0.25 for a 40x scan or --mpp 0.5 for 20x"
@@ -104,7 +104,7 @@ def _stated_resolution(path: Path, mpp: float | None, stated: float | None) -> R
     return _resolution(mpp, stated, DEFAULT_MPP)
 
 
-def _resolution(option: float | None, stated: float | None, default: float) -> Resolution:
+def _resolution(option: float | None, stated: Sides | None, default: float) -> Resolution:
     if option is not None:
         return Resolution(option, "option")
-    return Resolution(stated, "metadata") if stated is not None else Resolution(default, "assumed")
+    return stated_resolution(stated) if stated is not None else Resolution(default, "assumed")

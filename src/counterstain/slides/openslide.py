@@ -15,7 +15,7 @@ from counterstain.geometry import Box, Size, mpp_of_magnification
 from counterstain.images import to_rgb
 from counterstain.slides.base import Resolution
 from counterstain.slides.pyramid import level_of, read_pyramid
-from counterstain.slides.tiff_resolution import square
+from counterstain.slides.tiff_resolution import Sides, plausible
 
 _GENERIC = "generic-tiff"
 """OpenSlide's name of a tiled TIFF that no scanner has signed."""
@@ -31,8 +31,8 @@ def is_generic_tiff(path: Path) -> bool:
     return _format(path) == _GENERIC
 
 
-def stated_mpp(path: Path) -> float | None:
-    """Return the micrometres per pixel in the slide's properties, or None.
+def stated_sides(path: Path) -> Sides | None:
+    """Return the micrometres per pixel down and across in the slide's properties, or None.
 
     A slide that states its objective (``AppMag``) and no pixel size has that of the convention that 40x is 0.25.
 
@@ -41,14 +41,15 @@ def stated_mpp(path: Path) -> float | None:
     UnreadableSlideError
         When the slide cannot be opened.
     UnsupportedSlideError
-        When the stated pixels are not square.
+        When the stated pixels are far from square.
     """
     with _open(path) as slide:
         names = (openslide.PROPERTY_NAME_MPP_Y, openslide.PROPERTY_NAME_MPP_X, openslide.PROPERTY_NAME_OBJECTIVE_POWER)
         down, across, objective = (_positive(slide.properties.get(name)) for name in names)
     if down and across:
-        return square((down, across), path)
-    return mpp_of_magnification(objective) if objective else down or across
+        return plausible((down, across), path)
+    side = mpp_of_magnification(objective) if objective else down or across
+    return (side, side) if side else None
 
 
 def _format(path: Path) -> str | None:
@@ -100,7 +101,7 @@ class OpenSlideSlide:
 
     def read(self, box: Box, mpp: float) -> NDArray[np.uint8]:
         """Return the (h, w, 3) uint8 pixels of a box in pixels of ``mpp``, from the next finer level; white outside."""
-        return read_pyramid(self._read_level, self._levels, mpp / self.resolution.mpp, box)
+        return read_pyramid(self._read_level, self._levels, self.resolution.factors(mpp), box)
 
     def _read_level(self, box: Box, level: int) -> NDArray[np.uint8]:
         downsample = self._slide.level_downsamples[level]

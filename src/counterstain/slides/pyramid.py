@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterstain.geometry import Box, Size
-from counterstain.slides.resampling import SAME_MPP_TOLERANCE, read_extended, read_resampled
+from counterstain.slides.resampling import SAME_MPP_TOLERANCE, Factors, read_extended, read_resampled
 
 ReadLevel = Callable[[Box, int], NDArray[np.uint8]]
 """Takes a box within a level, and the level's number, and returns its (h, w, 3) pixels."""
@@ -44,27 +44,28 @@ def level_for(levels: Sequence[Level], factor: float) -> int:
     return max(fine_enough, key=lambda number: levels[number].downsample, default=0)
 
 
-def read_pyramid(read: ReadLevel, levels: Sequence[Level], factor: float, box: Box) -> NDArray[np.uint8]:
+def read_pyramid(read: ReadLevel, levels: Sequence[Level], factors: Factors, box: Box) -> NDArray[np.uint8]:
     """Return the (h, w, 3) uint8 pixels of a box of the target grid, anti-aliased; white outside the slide.
 
     Parameters
     ----------
     read : reads pixels of one level.
     levels : the first at full size.
-    factor : pixels at full size per target pixel.
+    factors : pixels at full size per target pixel, down and across; neither is enlarged that need not be.
     box : in target pixels; may reach outside.
     """
     full = levels[0].size
-    number = level_for(levels, factor)
+    number = level_for(levels, min(factors))
     level = levels[number]
     covered = (math.ceil(side / level.downsample - 1e-6) for side in (full.height, full.width))  # half a pixel is one too
     source = Size(*(max(sides) for sides in zip(covered, (level.size.height, level.size.width), strict=True)))
-    inside = box.intersection(Box.whole(full.scaled(1 / factor)))
+    down, across = factors
+    inside = box.intersection(Box.whole(full.scaled(*(1 / factor for factor in factors))))
     pixels = np.full((box.height, box.width, 3), 255, np.uint8)
     pixels[inside.shifted(-box.row, -box.col).slices] = read_resampled(
         lambda part: _read_stored(lambda stored: read(stored, number), level.size, part),
         source,
-        factor / level.downsample,
+        (down / level.downsample, across / level.downsample),
         inside,
     )
     return pixels

@@ -1,6 +1,6 @@
 """Read a box of a slide at another resolution, anti-aliased, so that pieces fit together.
 
-Target pixel (r, c) covers source pixels [r * factor, (r + 1) * factor), whatever box it is read in.
+Target pixel (r, c) covers source rows [r * factor, (r + 1) * factor), and columns likewise, whatever box it is read in.
 """
 
 import math
@@ -19,44 +19,48 @@ _FILTER = Image.Resampling.BICUBIC
 _SUPPORT = 2
 """Half width of the filter in target pixels (source pixels when enlarging)."""
 
+Factors = tuple[float, float]
+"""Source pixels per target pixel, down and across; they differ where the pixels of the source are not square."""
+
 ReadSource = Callable[[Box], NDArray[np.uint8]]
 """Takes a box within the source and returns its (h, w, 3) pixels."""
 
 
-def read_resampled(read: ReadSource, source: Size, factor: float, box: Box) -> NDArray[np.uint8]:
+def read_resampled(read: ReadSource, source: Size, factors: Factors, box: Box) -> NDArray[np.uint8]:
     """Return the pixels of a box of the target grid; white where it lies outside the source.
 
     Parameters
     ----------
     read : reads a box of source pixels.
     source : size of the source.
-    factor : source pixels per target pixel; within ``SAME_MPP_TOLERANCE`` of 1 pixels are copied.
+    factors : source pixels per target pixel; where both are within ``SAME_MPP_TOLERANCE`` of 1, pixels are copied.
     box : in target pixels; may reach outside.
 
     Returns
     -------
     (h, w, 3) uint8.
     """
-    same = abs(factor - 1) <= SAME_MPP_TOLERANCE
-    inside = box.intersection(Box.whole(source if same else source.scaled(1 / factor)))
+    same = all(abs(factor - 1) <= SAME_MPP_TOLERANCE for factor in factors)
+    inside = box.intersection(Box.whole(source if same else source.scaled(*(1 / factor for factor in factors))))
     pixels = np.full((box.height, box.width, 3), 255, np.uint8)
     if inside.size.area:
         target = inside.shifted(-box.row, -box.col)
-        pixels[target.slices] = read(inside) if same else _resample(read, source, factor, inside)
+        pixels[target.slices] = read(inside) if same else _resample(read, source, factors, inside)
     return pixels
 
 
-def _resample(read: ReadSource, source: Size, factor: float, box: Box) -> NDArray[np.uint8]:
+def _resample(read: ReadSource, source: Size, factors: Factors, box: Box) -> NDArray[np.uint8]:
     """Resize the covered source pixels and a halo that the filter reaches; past the source's edge its last pixels go on."""
-    halo = math.ceil(_SUPPORT * max(factor, 1)) + 1
-    row, col = math.floor(box.row * factor) - halo, math.floor(box.col * factor) - halo
-    stop_row, stop_col = math.ceil(box.stop_row * factor) + halo, math.ceil(box.stop_col * factor) + halo
+    down, across = factors
+    halo_rows, halo_cols = (math.ceil(_SUPPORT * max(factor, 1)) + 1 for factor in factors)
+    row, col = math.floor(box.row * down) - halo_rows, math.floor(box.col * across) - halo_cols
+    stop_row, stop_col = math.ceil(box.stop_row * down) + halo_rows, math.ceil(box.stop_col * across) + halo_cols
     crop = read_extended(read, source, Box(row, col, stop_row - row, stop_col - col))
     # Across, then down, each on its own: Pillow picks the order by the shape, and rounds to whole grey levels in between.
-    wide = (box.col * factor - col, 0, box.stop_col * factor - col, crop.shape[0])
-    across = Image.fromarray(crop).resize((box.width, crop.shape[0]), _FILTER, box=wide)
-    tall = (0, box.row * factor - row, box.width, box.stop_row * factor - row)
-    return np.asarray(across.resize((box.width, box.height), _FILTER, box=tall))
+    wide = (box.col * across - col, 0, box.stop_col * across - col, crop.shape[0])
+    narrowed = Image.fromarray(crop).resize((box.width, crop.shape[0]), _FILTER, box=wide)
+    tall = (0, box.row * down - row, box.width, box.stop_row * down - row)
+    return np.asarray(narrowed.resize((box.width, box.height), _FILTER, box=tall))
 
 
 def read_extended(read: ReadSource, source: Size, box: Box) -> NDArray[np.uint8]:

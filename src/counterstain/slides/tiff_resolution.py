@@ -15,8 +15,11 @@ from counterstain.errors import UnsupportedSlideError
 PLAUSIBLE_MPP = (0.05, 10.0)
 """Range of micrometres per pixel that is believed."""
 
-MAX_ASPECT = 1.01
-"""Pixels whose sides differ by more than this factor are not square."""
+SQUARE_ASPECT = 1.001
+"""Pixels whose sides differ by at most this factor are square, up to the rounding of what was stated."""
+
+MAX_ASPECT = 4.0
+"""Pixels whose sides differ by more than this factor are of no scanner."""
 
 _UM_OF_UNIT = {
     **dict.fromkeys(("µm", "\u03bcm", "um", "micron", "microns", "micrometer", "\\u00B5m"), 1.0),
@@ -36,19 +39,19 @@ Sides = tuple[float, float]
 """Micrometres per pixel down and across."""
 
 
-def mpp_of_tiff(path: Path) -> float | None:
+def sides_of_tiff(path: Path) -> Sides | None:
     """Return the pixel size of the first image, or None when the file states none that can be believed.
 
     Raises
     ------
     UnsupportedSlideError
-        When the stated pixels are not square.
+        When the stated pixels are far from square.
     """
     with tifffile.TiffFile(path) as tiff:
         for read in (_ome, _imagej, _resolution_tags):
             sides = _believed(read, tiff)
             if sides:
-                return square(sides, path)
+                return plausible(sides, path)
     return None
 
 
@@ -57,24 +60,32 @@ def _believed(read: Any, tiff: tifffile.TiffFile) -> Sides | None:
         sides: Sides | None = read(tiff)
     except _METADATA_ERRORS:  # damaged or foreign metadata states nothing
         return None
+    return sides if sides and believable(sides) else None
+
+
+def believable(sides: Sides) -> bool:
+    """Return whether a microscope can have made pixels of these sides."""
     low, high = PLAUSIBLE_MPP
-    return sides if sides and all(low <= side <= high for side in sides) else None
+    return all(low <= side <= high for side in sides)
 
 
-def square(sides: Sides, path: Path) -> float:
-    """Return the side of pixels that are square to within ``MAX_ASPECT``, as the mean of both.
+def plausible(sides: Sides, path: Path) -> Sides:
+    """Return the sides of a pixel as they are stated, or their mean twice where they differ by ``SQUARE_ASPECT`` at most.
 
     Raises
     ------
     UnsupportedSlideError
-        When they are not.
+        When one is more than ``MAX_ASPECT`` times the other.
     """
     if max(sides) > MAX_ASPECT * min(sides):
         raise UnsupportedSlideError(
-            f"{path} states pixels of {sides[0]:.4g} x {sides[1]:.4g} um, expected square ones; "
-            "resample it, or pass --mpp if the file is wrong"
+            f"{path} states pixels of {sides[0]:.4g} x {sides[1]:.4g} um, which no scanner makes; "
+            "pass --mpp if the file is wrong"
         )
-    return math.sqrt(sides[0] * sides[1])
+    if max(sides) > SQUARE_ASPECT * min(sides):
+        return sides
+    mean = math.sqrt(sides[0] * sides[1])
+    return mean, mean
 
 
 def _ome(tiff: tifffile.TiffFile) -> Sides | None:

@@ -115,7 +115,7 @@ class TiledTiffSlide:
 
     def read(self, box: Box, mpp: float) -> NDArray[np.uint8]:
         """Return the (h, w, 3) uint8 pixels of a box in pixels of ``mpp``, from the next finer level; white outside."""
-        return read_pyramid(self._read_level, self._levels, mpp / self.resolution.mpp, box)
+        return read_pyramid(self._read_level, self._levels, self.resolution.factors(mpp), box)
 
     def _read_level(self, box: Box, level: int) -> NDArray[np.uint8]:
         page = self._pages[level]
