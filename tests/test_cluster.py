@@ -12,15 +12,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from counterstain import cluster, passes, pipeline
+from counterstain import cluster, passes, pipeline, worker
 from counterstain.cells import seams
 from counterstain.cells.table import COLUMNS
-from counterstain.cluster import Cluster, cluster_at, cut_block, infer_tiles, model_at
+from counterstain.cluster import Cluster, cluster_at, model_at
 from counterstain.errors import BundleError, OutputError, SlideError, UsageError
 from counterstain.inference.classical import ClassicalBackend
 from counterstain.passes import Errand
 from counterstain.pipeline import analyze
 from counterstain.slides.opening import open_slide
+from counterstain.worker import cut_block, infer_tiles
 
 MPP = 0.25
 
@@ -119,7 +120,7 @@ def test_a_killed_worker_changes_nothing(tmp_path, path, slide, alone, at_work, 
     def kill_one(done, total):
         tiles.append((done, total))
         if done == 2:
-            victim = wait_for(lambda: next((worker for worker, keys in at_work.client.processing().items() if keys), None), "")
+            victim = wait_for(lambda: next((place for place, keys in at_work.client.processing().items() if keys), None), "")
             os.kill(pids[victim], signal.SIGKILL)
 
     workers = at_work.workers_for(path, slide, MPP)
@@ -134,7 +135,7 @@ def test_a_killed_worker_changes_nothing(tmp_path, path, slide, alone, at_work, 
     assert_same(on_cluster, alone)
     assert tiles == [(number, 9) for number in range(1, 10)]
     assert cut == [(number, 9) for number in range(1, 10)]
-    loads = at_work.client.run(lambda: cluster._backend.cache_info().misses)
+    loads = at_work.client.run(lambda: worker._backend.cache_info().misses)
     assert list(loads.values()) == [1]
 
 
@@ -201,9 +202,9 @@ def errand(tmp_path, path, slide):
     order = Errand(work=tmp_path / "work", settings={"slide": "half"}, panel=backend.manifest.panel)
     order.work.mkdir()
     yield source, model, order
-    cluster._backend.cache_clear()
-    for opened in [*cluster._open]:
-        cluster._open.pop(opened).close()
+    worker._backend.cache_clear()
+    for opened in [*worker._open]:
+        worker._open.pop(opened).close()
 
 
 def a_tile(slide):

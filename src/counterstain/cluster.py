@@ -1,36 +1,40 @@
 """The two passes on the workers of a Dask cluster: the same tiles and blocks, in the same folder of work, as on one machine.
 
-Only names, boxes and settings travel. Pixels and maps go over a file system that the workers share with the process that asks:
-each opens the slide and loads the model itself, once. A tile writes whole chunks of its own and a block a file of its own,
-so work that is done twice, because a worker was lost, leaves what it leaves when it is done once.
+Only names, boxes, settings and sizes of nuclei travel. Pixels and maps go over a file system that the workers share with the
+process that asks: each opens the slides and loads the model itself, once. Several slides may be at work at the same time, each
+asked for from a thread of its own: the workers go on with the next while the last pieces of one are done and its results
+written. A tile writes whole chunks of its own and a block a file of its own, so work that is done twice, because a worker was
+lost, leaves what it leaves when it is done once.
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import lru_cache, partial
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import count, islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-from distributed import Client, KilledWorker, LocalCluster, as_completed
+import numpy as np
+from distributed import Client, Future, KilledWorker, LocalCluster, wait
+from numpy.typing import NDArray
 
-from counterstain.cells.parts import part_path, write_part
-from counterstain.cells.segment import Rules, segment_block
-from counterstain.errors import BundleError, OutputError, SlideError, UsageError
-from counterstain.geometry import Box, Size
+from counterstain.cells.decoder import Decoder
+from counterstain.cells.segment import Rules
+from counterstain.errors import SlideError, UsageError
+from counterstain.geometry import Box
 from counterstain.inference.backend import Backend
-from counterstain.inference.names import BACKENDS, Engine, load_backend
+from counterstain.inference.names import BACKENDS, Engine
+from counterstain.inference.onnx import available_threads
 from counterstain.inference.openvino import Precision
-from counterstain.inference.run import grid_of, infer
-from counterstain.outputs.atomic import explained
 from counterstain.outputs.record import package_versions
-from counterstain.passes import CELLS, Errand, opened_maps, written
-from counterstain.slides.base import Resolution, Slide
-from counterstain.slides.opening import open_slide
-from counterstain.stitching.work import holds
+from counterstain.passes import Errand
+from counterstain.slides.base import Slide
 from counterstain.tiling.grid import Tile
+from counterstain.worker import Model, Source, cut_block, infer_tiles, measure_block
 
 TILES_PER_TASK = 8
 """Tiles that a worker does without asking: some seconds of work, which is what is lost with the worker."""
@@ -38,41 +42,18 @@ TILES_PER_TASK = 8
 RETRIES = 2
 """How often a task that fails is tried again, on any worker, before its slide fails."""
 
+IN_FLIGHT = 256
+"""Tasks of one slide that the scheduler knows of at a time, so that neither it nor the command grows with the slide."""
+
+LOOK_S = 1.0
+"""How often whoever waits for a task looks whether the run is interrupted, the scheduler lost or all workers gone."""
+
 WORKERS_WAIT_S = 600.0
 """How long a scheduler may be without any worker, as when they wait in the queue of a batch system."""
 
 LOCAL = "local:"
 
-Part = TypeVar("Part")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Model:
-    """A model as a worker finds it."""
-
-    name: str
-    """A known name, or the absolute path of a bundle."""
-    fingerprint: str
-    threads: int | None
-    """Of each worker; None takes what it may use."""
-    batch_size: int
-    engine: Engine
-    precision: Precision
-    versions: tuple[tuple[str, str], ...]
-    """Packages that can change a number, and their versions in the process that asks."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """A slide as a worker finds it, and what it must be."""
-
-    path: Path
-    """Absolute."""
-    modified_ns: int
-    mpp: float | None
-    """What the user said of the pixel size."""
-    size: Size
-    resolution: Resolution
+Done = TypeVar("Done")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +62,10 @@ class Cluster:
 
     client: Client
     model: Model
+    stop: threading.Event = field(default_factory=threading.Event)
+    """Set when the run is interrupted: whoever waits for a worker then raises ``KeyboardInterrupt``."""
+    numbers: Iterator[int] = field(default_factory=count)
+    """One for each slide; the workers go on with the one that came first."""
 
     def workers_for(self, path: Path, slide: Slide, mpp: float | None) -> "SlideWorkers":
         """Return the workers at the work of one slide.
@@ -93,7 +78,7 @@ class Cluster:
         """
         modified_ns = path.stat().st_mtime_ns
         source = Source(path=path.absolute(), modified_ns=modified_ns, mpp=mpp, size=slide.size, resolution=slide.resolution)
-        return SlideWorkers(cluster=self, source=source)
+        return SlideWorkers(cluster=self, source=source, number=next(self.numbers))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +87,7 @@ class SlideWorkers:
 
     cluster: Cluster
     source: Source
+    number: int = 0
 
     def infer(self, tiles: Sequence[Tile], errand: Errand) -> Iterator[Tile]:
         """Yield each tile when a worker has written its maps; see ``Workers.infer``."""
@@ -109,30 +95,81 @@ class SlideWorkers:
         for group in self._spread(infer_tiles, groups, errand):
             yield from group
 
+    def measure(self, blocks: Sequence[Box], decoder: Decoder, errand: Errand) -> Iterator[NDArray[np.int64]]:
+        """Yield the sizes of the nuclei of each block; see ``Workers.measure``."""
+        return self._spread(measure_block, blocks, errand, decoder=decoder)
+
     def cut(self, blocks: Sequence[Box], rules: Rules, errand: Errand) -> Iterator[Box]:
         """Yield each block when a worker has written its table; see ``Workers.cut``."""
         return self._spread(cut_block, blocks, errand, rules=rules)
 
-    def _spread(self, work: Callable[..., Part], parts: Sequence[Part], errand: Errand, **more: Any) -> Iterator[Part]:
-        """Yield each part when a worker has done it.
+    def _spread(self, work: Callable[..., Done], parts: Sequence[Any], errand: Errand, **more: Any) -> Iterator[Done]:
+        """Yield what the workers make of each part, in the order in which they are done.
 
         Raises
         ------
         SlideError
-            The workers that had a part were lost, each time, or the scheduler was.
+            The workers that had a part were lost, each time, or the scheduler was, or there has been no worker for long.
+        KeyboardInterrupt
+            The run is interrupted.
         """
-        errand = Errand(work=errand.work.absolute(), settings=errand.settings, panel=errand.panel)
+        errand = replace(errand, work=errand.work.absolute())
         task = partial(work, source=self.source, model=self.cluster.model, errand=errand, **more)
-        futures = self.cluster.client.map(task, parts, pure=False, retries=RETRIES)
+        client, missing = self.cluster.client, iter(parts)
+        at_work: set[Future[Any]] = set()
         try:
-            for future in as_completed(futures):
-                yield future.result()
+            while True:
+                for part in islice(missing, IN_FLIGHT - len(at_work)):
+                    self._check_scheduler()
+                    at_work.add(client.submit(task, part, pure=False, retries=RETRIES, priority=-self.number))
+                if not at_work:
+                    return
+                done, at_work = self._first_done(at_work)
+                for future in done:
+                    yield future.result()
         except KilledWorker as error:
             raise SlideError(f"{self.source.path}: worker after worker was lost at the same place: {error}") from error
         except CancelledError as error:
-            raise SlideError(f"{self.source.path}: the scheduler was lost or gave the work up: {error}") from error
+            raise self._without_scheduler() from error
         finally:
-            self.cluster.client.cancel(futures)
+            if client.status == "running":
+                client.cancel([*at_work])
+
+    def _first_done(self, at_work: set[Future[Any]]) -> tuple[set[Future[Any]], set[Future[Any]]]:
+        """Wait until a task is done, and return those that are and those that are not."""
+        last_worker = time.monotonic()
+        while True:
+            self._check_scheduler()
+            try:
+                done, left = wait(at_work, timeout=LOOK_S, return_when="FIRST_COMPLETED")
+            except TimeoutError:
+                if self._has_workers():
+                    last_worker = time.monotonic()
+                if time.monotonic() - last_worker > WORKERS_WAIT_S:
+                    raise SlideError(
+                        f"{self.source.path}: the scheduler has had no worker for {WORKERS_WAIT_S:.0f} s; "
+                        "start some and repeat the command, which goes on from here"
+                    ) from None
+            else:
+                return done, left
+
+    def _has_workers(self) -> bool:
+        try:
+            return bool(self.cluster.client.nthreads())
+        except OSError:  # the scheduler is lost, which is looked at next
+            return False
+
+    def _check_scheduler(self) -> None:
+        if self.cluster.stop.is_set():
+            raise KeyboardInterrupt
+        if self.cluster.client.status != "running":
+            raise self._without_scheduler()
+
+    def _without_scheduler(self) -> SlideError:
+        return SlideError(
+            f"{self.source.path}: the scheduler was lost; start it and its workers again and repeat the command, "
+            "or repeat it without --cluster: it goes on from here"
+        )
 
 
 def model_at(
@@ -172,7 +209,7 @@ def cluster_at(address: str, model: Model, *, wait_s: float = 30.0) -> Iterator[
     Parameters
     ----------
     address : of a scheduler, as ``tcp://host:8786``; or a scheduler file (``.json``); or ``local:N`` for N processes of this
-        machine, which end with the block.
+        machine, which end with the block and share its cores where ``model`` names no number of threads.
     model : see ``model_at``.
     wait_s : how long the scheduler may take to answer.
 
@@ -181,16 +218,26 @@ def cluster_at(address: str, model: Model, *, wait_s: float = 30.0) -> Iterator[
     UsageError
         There is no scheduler, or it has no worker after ``WORKERS_WAIT_S``.
     """
-    with _local(address) if address.startswith(LOCAL) else _remote(address, wait_s) as client:
-        yield Cluster(client=client, model=model)
+    if not address.startswith(LOCAL):
+        with _remote(address, wait_s) as client:
+            yield Cluster(client=client, model=model)
+        return
+    processes = _local_processes(address)
+    threads = max(1, available_threads() // processes) if model.threads is None else model.threads
+    with _local(processes) as client:
+        yield Cluster(client=client, model=replace(model, threads=threads))
+
+
+def _local_processes(address: str) -> int:
+    number = address.removeprefix(LOCAL)
+    if not number.isdecimal() or int(number) < 1:
+        raise UsageError(f"expected {LOCAL} and the number of worker processes, such as {LOCAL}2, got {address!r}")
+    return int(number)
 
 
 @contextmanager
-def _local(address: str) -> Iterator[Client]:
-    count = address.removeprefix(LOCAL)
-    if not count.isdecimal() or int(count) < 1:
-        raise UsageError(f"expected {LOCAL} and the number of worker processes, such as {LOCAL}2, got {address!r}")
-    settings = {"n_workers": int(count), "threads_per_worker": 1, "processes": True, "memory_limit": 0}
+def _local(processes: int) -> Iterator[Client]:
+    settings = {"n_workers": processes, "threads_per_worker": 1, "processes": True, "memory_limit": 0}
     with LocalCluster(host="127.0.0.1", dashboard_address=None, **settings) as cluster, Client(cluster) as client:
         yield client
 
@@ -211,75 +258,3 @@ def _remote(address: str, wait_s: float) -> Iterator[Client]:
         except TimeoutError as error:
             raise UsageError(f"the scheduler at {address} has no workers; start some with: dask worker {address}") from error
         yield client
-
-
-# What follows runs in a worker. One task runs at a time: the network uses all threads by itself, and readers have one user.
-
-_at_work = threading.Lock()
-_open: dict[Source, Slide] = {}
-
-
-def infer_tiles(tiles: tuple[Tile, ...], *, source: Source, model: Model, errand: Errand) -> tuple[Tile, ...]:
-    """Write the maps of tiles and return them.
-
-    Raises
-    ------
-    UsageError
-        The worker has other versions of what can change a number.
-    BundleError
-        The worker finds another model under the name.
-    SlideError
-        The worker cannot read the slide, or finds another one under the path.
-    OutputError
-        The worker does not see the folder of work, or cannot write to it.
-    """
-    with _at_work:
-        backend = _backend(model)
-        slide = _slide(source, backend.manifest.mpp)
-        _check_shared(errand)
-        maps, grid = opened_maps(slide, backend.manifest, errand), grid_of(slide, backend.manifest)
-        inferred = infer(slide, backend, grid, tiles=tiles, batch_size=model.batch_size)
-        return tuple(written(inferred, maps, errand))
-
-
-def cut_block(block: Box, *, rules: Rules, source: Source, model: Model, errand: Errand) -> Box:
-    """Write the table of a block and return the block; raises what ``infer_tiles`` raises."""
-    with _at_work:
-        backend = _backend(model)
-        slide = _slide(source, backend.manifest.mpp)
-        _check_shared(errand)
-        maps = opened_maps(slide, backend.manifest, errand)
-        with explained(errand.work):
-            write_part(part_path(errand.work / CELLS, block), segment_block(slide, maps, block, rules))
-        return block
-
-
-@lru_cache(maxsize=1)
-def _backend(model: Model) -> Backend:
-    """Load a model and check that it is the one that is asked for."""
-    versions = package_versions()
-    other = [f"{name} {versions[name]} instead of {asked}" for name, asked in model.versions if versions[name] != asked]
-    if other:
-        raise UsageError(f"a worker has {', '.join(other)}: results could differ; install the same versions everywhere")
-    backend = load_backend(model.name, threads=model.threads, engine=model.engine, precision=model.precision)
-    if backend.fingerprint != model.fingerprint:
-        raise BundleError(f"a worker finds another model under {model.name}: {backend.fingerprint}, not {model.fingerprint}")
-    return backend
-
-
-def _slide(source: Source, default_mpp: float) -> Slide:
-    """Return the slide, which stays open until another one is asked for."""
-    if source not in _open:
-        for earlier in [*_open]:
-            _open.pop(earlier).close()
-        slide = open_slide(source.path, mpp=source.mpp, default_mpp=default_mpp)
-        if (slide.size, slide.resolution) != (source.size, source.resolution):
-            slide.close()
-            raise SlideError(f"a worker finds another slide under {source.path}: {slide.size} at {slide.resolution}")
-        _open[source] = slide
-    return _open[source]
-
-
-def _check_shared(errand: Errand) -> None:
-    if not holds(errand.work, errand.settings):
-        raise OutputError(f"a worker does not see {errand.work}; workers and the command must share the file system of --out")

@@ -13,6 +13,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
+from counterstain.cells.decoder import Decoder
 from counterstain.cells.parts import part_path, segment_kept
 from counterstain.cells.seams import blocks
 from counterstain.cells.segment import CellOptions, Rules, rules_for
@@ -60,6 +64,9 @@ class Workers(Protocol):
     def infer(self, tiles: Sequence[Tile], errand: Errand) -> Iterator[Tile]:
         """Yield each of the tiles, in any order, as soon as its maps are written."""
 
+    def measure(self, blocks: Sequence[Box], decoder: Decoder, errand: Errand) -> Iterator[NDArray[np.int64]]:
+        """Yield, for each of the blocks, in any order, the (n,) int64 sizes in pixels of its nuclei."""
+
     def cut(self, blocks: Sequence[Box], rules: Rules, errand: Errand) -> Iterator[Box]:
         """Yield each of the blocks, in any order, as soon as its table is written."""
 
@@ -105,9 +112,10 @@ def passes_on_disk(
     maps = _opened(run, errand, restart=restart)
     _infer_missing(run, maps, errand, batch_size)
     with run.stopwatch("cells"):
-        rules = rules_for(maps, options, decoder=run.backend.manifest.decoder)
-        near = run.grid.tile_px
+        near, workers = run.grid.tile_px, run.workers
         chosen = [block for block in blocks(maps.size) if run.tissue.touches(block.grown(near), maps.mpp)]
+        measure = (lambda decoder: workers.measure(chosen, decoder, errand)) if workers else None
+        rules = rules_for(maps, options, decoder=run.backend.manifest.decoder, measure=measure)
         if run.workers:
             _cut_missing(run, chosen, rules, errand)
         on_block = None if run.workers else run.on_block

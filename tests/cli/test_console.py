@@ -20,9 +20,8 @@ def test_on_a_terminal_there_are_bars_and_they_name_the_image(monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(sys, "stderr", Terminal())
     with progress_bars(2, quiet=False) as bars:
-        bars.begin("slide [1]")
-        bars.step("tiles", 1, 4, 0.2)
-        bars.end()
+        bar = bars.begin("slide [1]")
+        bar.step("tiles", 1, 4, 0.2)
     assert "slide [1]" in sys.stderr.getvalue()
     assert "1/4" in sys.stderr.getvalue()
 
@@ -30,9 +29,9 @@ def test_on_a_terminal_there_are_bars_and_they_name_the_image(monkeypatch):
 def test_quiet_shows_no_bars_on_a_terminal(monkeypatch):
     monkeypatch.setattr(sys, "stderr", Terminal())
     with progress_bars(1, quiet=True) as bars:
-        bars.begin("x")
-        bars.step("tiles", 1, 1, 0.2)
-        bars.end()
+        bar = bars.begin("x")
+        bar.step("tiles", 1, 1, 0.2)
+        bar.end()
     assert sys.stderr.getvalue() == ""
 
 

@@ -35,8 +35,7 @@ def test_pace_counts_only_what_this_run_has_done(clock):
 
 
 def test_lines_of_json_come_at_most_once_a_second_but_for_the_first_and_the_last_of_a_stage(clock, capsys):
-    lines = JsonLines()
-    lines.begin("a")
+    lines = JsonLines().begin("a")
     for done in range(1, 9):
         lines.step("tiles", done, 8, 0.5)
         clock[0] += 0.3
@@ -61,11 +60,10 @@ def test_a_terminal_shows_speed_and_time_left(monkeypatch, clock, capsys):
     monkeypatch.setenv("COLUMNS", "150")
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     with progress_bars(1, quiet=False) as bars:
-        bars.begin("slide")
-        bars.step("tiles", 1, 4, 0.5)
+        bar = bars.begin("slide")
+        bar.step("tiles", 1, 4, 0.5)
         clock[0] = 100.0
-        bars.step("tiles", 3, 4, 50.0)
-        bars.end()
+        bar.step("tiles", 3, 4, 50.0)
     assert "0.0 Mpx/s, 0:00:50 left" in capsys.readouterr().err
 
 

@@ -5,10 +5,12 @@ block, so memory does not grow with the slide. No network runs here: a slide can
 """
 
 import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from counterstain.cells.classify import positive
 from counterstain.cells.decoder import Decoder, Nuclei, numbered_by_first_pixel
@@ -25,6 +27,9 @@ from counterstain.slides.base import Slide
 from counterstain.stitching.maps import Maps
 
 DecoderName = Literal["watershed", "deepliif"]
+
+Measure = Callable[[Decoder], Iterable[NDArray[np.int64]]]
+"""From a decoder to the sizes, in pixels, of the nuclei that it cuts, in parts."""
 
 WATERSHED_MIN_AREA_UM2 = 6.0
 """A disk of 2.8 um: smaller than a lymphocyte, larger than most debris."""
@@ -95,11 +100,18 @@ def segment(slide: Slide, maps: Maps, options: CellOptions, *, decoder: DecoderN
     return joined([segment_block(slide, maps, block, rules) for block in blocks(maps.size, block_px)], rules.thresholds)
 
 
-def rules_for(maps: Maps, options: CellOptions, *, decoder: DecoderName, block_px: int = BLOCK_PX) -> Rules:
+def rules_for(
+    maps: Maps, options: CellOptions, *, decoder: DecoderName, block_px: int = BLOCK_PX, measure: Measure | None = None
+) -> Rules:
     """Return how blocks are cut, with what must be known of the whole slide first.
 
     That is the automatic size limit of the published rule, which comes from the sizes of all nuclei: all blocks are decoded for
     it once more.
+
+    Parameters
+    ----------
+    measure : gives ``areas_px`` of all blocks that may hold a nucleus, in any order, where other processes find them; None
+        finds them here.
 
     Raises
     ------
@@ -112,10 +124,16 @@ def rules_for(maps: Maps, options: CellOptions, *, decoder: DecoderName, block_p
     rule = _decoder_of(name, options, maps)
     if isinstance(rule, PublishedRule) and rule.automatic_size:
         every_size = replace(rule, automatic_size=False)
-        pieces = (_cut(maps, block, every_size) for block in blocks(maps.size, block_px))
-        sizes = np.concatenate([gather(piece.nuclei.labels, len(piece.nuclei.p_positive)).areas for piece in pieces])
+        own = (areas_px(maps, block, every_size) for block in blocks(maps.size, block_px))
+        sizes = np.concatenate([np.zeros(0, np.int64), *(measure(every_size) if measure else own)])
         rule = replace(rule, size_limit_px=automatic_size(sizes, magnification_of(maps.mpp)))
     return Rules(decoder=rule, options=options, thresholds=_thresholds(name, options))
+
+
+def areas_px(maps: Maps, block: Box, decoder: Decoder) -> NDArray[np.int64]:
+    """Return the (n,) int64 sizes in pixels of the nuclei whose first pixel lies in a block."""
+    nuclei = _cut(maps, block, decoder).nuclei
+    return gather(nuclei.labels, len(nuclei.p_positive)).areas
 
 
 def segment_block(slide: Slide, maps: Maps, block: Box, rules: Rules) -> Cells:

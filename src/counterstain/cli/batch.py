@@ -1,7 +1,9 @@
-"""Analyse many images one after the other: what fails is named and the others are done."""
+"""Analyse many images, one after the other or some at once: what fails is named and the others are done."""
 
 import shutil
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,7 @@ from typing import Any
 from counterstain.analysis import Analysis
 from counterstain.cells.seams import blocks
 from counterstain.cli.inputs import Input
-from counterstain.cli.progress import Bars
+from counterstain.cli.progress import Bar, Bars
 from counterstain.cli.run_log import RunLog
 from counterstain.errors import CounterstainError, SlideError
 from counterstain.inference.backend import Backend
@@ -17,9 +19,9 @@ from counterstain.inference.run import grid_of
 from counterstain.outputs.atomic import claimed
 from counterstain.outputs.folder import check_apart, check_free, homes, write_folder
 from counterstain.outputs.names import formats_for, needs_modalities
-from counterstain.outputs.record import read_record
+from counterstain.outputs.record import FILE_NAME, read_record
 from counterstain.outputs.summary import Failure
-from counterstain.passes import Workers
+from counterstain.passes import OnProgress, Workers
 from counterstain.pipeline import AnalyzeOptions, analyze
 from counterstain.scoring.base import Score
 from counterstain.scoring.names import scorer
@@ -27,6 +29,7 @@ from counterstain.scoring.region_files import read_regions
 from counterstain.scoring.regions import score_regions
 from counterstain.slides.base import Slide, size_at
 from counterstain.slides.opening import as_unicode, open_slide
+from counterstain.stitching.work import SETTINGS, TILES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +49,10 @@ class Job:
     """File of the parts of every slide that are scored on their own."""
     workers_for: Callable[[Path, Slide, float | None], Workers] | None = None
     """From the file of a slide, open, and ``mpp`` to the processes that do the work; None is this process."""
+    at_once: int = 1
+    """Images that are at work at the same time, each in a thread of its own; only other processes make that faster."""
+    stop: threading.Event = field(default_factory=threading.Event)
+    """Set when the run is interrupted: whoever works for it, in whatever thread, stops soon."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -71,24 +78,52 @@ class Outcome:
 def run_batch(
     inputs: list[Input], job: Job, outcome: Outcome, bars: Bars, on_error: Callable[[str, BaseException], None]
 ) -> None:
-    """Analyse every input and add what came of it to ``outcome``.
+    """Analyse every input and add what came of it to ``outcome``, in the order of the inputs.
 
-    Only errors that belong to one input are passed over; anything else is a fault of this program and is raised.
+    Only errors that belong to one input are passed over; anything else is a fault of this program and is raised. ``on_error``
+    may be called from several threads.
     """
     inhabited = homes(item.path for item in inputs)
-    for item in inputs:
-        bars.begin(item.name)
+
+    def one(item: Input) -> None:
+        bar = bars.begin(item.name)
         failed = True
         try:
             check_apart(job.out / item.name, inhabited)
             with claimed(job.out / item.name):
-                outcome.done(item.name, analyse_file(item, job, bars))
+                outcome.done(item.name, analyse_file(item, job, bar))
             failed = False
         except (CounterstainError, OSError, MemoryError) as error:
             fault = in_words(error)
             outcome.failed(failure(item, fault))
             on_error(str(item.path), fault)
-        bars.end(failed=failed)
+        bar.end(failed=failed)
+
+    at_once(one, inputs, job.at_once, job.stop)
+    order = {item.name: number for number, item in enumerate(inputs)}
+    outcome.records.sort(key=lambda record: order[record[0]])
+    outcome.failures.sort(key=lambda failed: order.get(failed.name, -1))  # first what was named and is not there
+
+
+def at_once(work: Callable[[Input], None], inputs: list[Input], threads: int, stop: threading.Event) -> None:
+    """Work on inputs in their order, on several at once where more than one thread is asked for.
+
+    When an input raises, or Ctrl-C is pressed, ``stop`` is set, no further input is begun and the error is raised as soon as
+    those at work have stopped.
+    """
+    if threads == 1:
+        for item in inputs:
+            work(item)
+        return
+    with ThreadPoolExecutor(threads, thread_name_prefix="slide") as pool:
+        futures = [pool.submit(work, item) for item in inputs]
+        try:
+            for future in as_completed(futures):
+                future.result()
+        finally:
+            if not all(future.done() for future in futures):
+                stop.set()
+                pool.shutdown(wait=False, cancel_futures=True)
 
 
 def in_words(error: Exception) -> Exception:
@@ -105,17 +140,18 @@ def failure(item: Input, error: Exception) -> Failure:
     return Failure(name=item.name, source=as_unicode(item.path), error=as_unicode(str(error)))
 
 
-def analyse_file(item: Input, job: Job, bars: Bars) -> dict[str, Any]:
+def analyse_file(item: Input, job: Job, bar: Bar) -> dict[str, Any]:
     """Analyse one file into its folder and return the content of its ``analysis.json``."""
+    remove_finished_work(job.out / item.name)
     if not job.overwrite:
         check_free(job.out / item.name, job.formats, job.backend.manifest.panel)
     with open_slide(item.path, mpp=job.mpp, default_mpp=job.backend.manifest.mpp) as slide:
         workers = job.workers_for(item.path, slide, job.mpp) if job.workers_for else None
-        return analyse_slide(slide, job, job.out / item.name, source=as_unicode(item.path), bars=bars, workers=workers)
+        return analyse_slide(slide, job, job.out / item.name, source=as_unicode(item.path), bar=bar, workers=workers)
 
 
 def analyse_slide(
-    slide: Slide, job: Job, folder: Path, *, source: str, bars: Bars, workers: Workers | None = None
+    slide: Slide, job: Job, folder: Path, *, source: str, bar: Bar, workers: Workers | None = None
 ) -> dict[str, Any]:
     """Analyse an open slide into ``folder`` and return the content of its ``analysis.json``.
 
@@ -123,7 +159,7 @@ def analyse_slide(
     """
     formats = formats_for(job.formats, size_at(slide, job.backend.manifest.mpp).area, named=job.formats_named)
     options = replace(job.options, modalities=needs_modalities(formats), restart=job.overwrite)
-    work = folder.with_name(f".{folder.name}.work")
+    work = work_of(folder)
     grid = grid_of(slide, job.backend.manifest)
     tile, block = (grid.size.area / 1e6 / count for count in (len(grid), len([*blocks(grid.size)])))
     analysis = analyze(
@@ -131,8 +167,8 @@ def analyse_slide(
         job.backend,
         options,
         work=work,
-        on_progress=lambda done, total: bars.step("tiles", done, total, tile),
-        on_block=lambda done, total: bars.step("cells", done, total, block),
+        on_progress=_stoppable(lambda done, total: bar.step("tiles", done, total, tile), job.stop),
+        on_block=_stoppable(lambda done, total: bar.step("cells", done, total, block), job.stop),
         workers=workers,
     )
     analysis = replace(
@@ -151,6 +187,32 @@ def analyse_slide(
     return content
 
 
+def work_of(folder: Path) -> Path:
+    """Return the folder of work of the slide whose result goes to ``folder``."""
+    return folder.with_name(f".{folder.name}.work")
+
+
+def remove_finished_work(folder: Path) -> None:
+    """Remove the folder of work of a run that was killed when its result had been written; an unfinished one is younger."""
+    work, result = work_of(folder), folder / FILE_NAME
+    if not (result.is_file() and work.is_dir()):
+        return
+    logs = [path for path in (work / SETTINGS, work / TILES) if path.exists()]
+    if all(path.stat().st_mtime_ns <= result.stat().st_mtime_ns for path in logs):
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _stoppable(tell: OnProgress, stop: threading.Event) -> OnProgress:
+    """Return ``tell`` as one that ends the work, as Ctrl-C does, once the run is to stop."""
+
+    def told(done: int, total: int) -> None:
+        tell(done, total)
+        if stop.is_set():
+            raise KeyboardInterrupt
+
+    return told
+
+
 def _scores(analysis: Analysis, job: Job) -> tuple[Score, ...]:
     """Return the scores and densities of the slide and of its regions."""
     mpp = analysis.slide.resolution.mpp
@@ -162,4 +224,3 @@ def _scores(analysis: Analysis, job: Job) -> tuple[Score, ...]:
 def _left_out(asked: tuple[str, ...], written: tuple[str, ...]) -> tuple[str, ...]:
     missing = [name for name in asked if name not in written]
     return (f"the slide is too large for pictures of it; not written: {', '.join(missing)}",) if missing else ()
-

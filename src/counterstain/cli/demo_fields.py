@@ -12,6 +12,7 @@ from counterstain.cli.run import make_job, run_and_report
 from counterstain.cli.run_log import FILE_NAME as LOG_NAME
 from counterstain.cli.run_log import RunLog
 from counterstain.errors import OutputError
+from counterstain.outputs.atomic import claimed
 from counterstain.outputs.record import read_record
 from counterstain.outputs.summary import FILE_NAME
 from counterstain.slides.array import ArraySlide
@@ -76,6 +77,7 @@ def demo_slides() -> dict[str, ArraySlide]:
 
 def _analyze(slides: Mapping[str, ArraySlide], job: Job, outcome: Outcome, bars: Bars) -> None:
     for source, slide in slides.items():
-        bars.begin(slide.name)
-        outcome.done(slide.name, analyse_slide(slide, job, job.out / slide.name, source=source, bars=bars))
-        bars.end()
+        bar = bars.begin(slide.name)
+        with claimed(job.out / slide.name):
+            outcome.done(slide.name, analyse_slide(slide, job, job.out / slide.name, source=source, bar=bar))
+        bar.end()

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,11 +21,8 @@ JSON_INTERVAL_S = 1.0
 """Between two lines of one stage; its first and last step are always told."""
 
 
-class Bars(Protocol):
-    """Takes the progress over the images of a run and the stages of the current one."""
-
-    def begin(self, name: str) -> None:
-        """Begin with an image."""
+class Bar(Protocol):
+    """Takes the progress of one image, from one thread."""
 
     def step(self, stage: Stage, done: int, total: int, megapixels: float) -> None:
         """Say that ``done`` of ``total`` parts of ``megapixels`` each are done in a stage, those of earlier runs included."""
@@ -33,11 +31,19 @@ class Bars(Protocol):
         """End with the image."""
 
 
+class Bars(Protocol):
+    """Takes the progress of a run, which may be at work on several images at once, each in a thread of its own."""
+
+    def begin(self, name: str) -> Bar:
+        """Begin with an image."""
+
+
 class Silence:
     """Shows nothing."""
 
-    def begin(self, name: str) -> None:
+    def begin(self, name: str) -> "Silence":
         """Show nothing."""
+        return self
 
     def step(self, stage: Stage, done: int, total: int, megapixels: float) -> None:
         """Show nothing."""
@@ -62,45 +68,56 @@ class Pace:
 
 
 class TerminalBars:
-    """One bar for the images and one for the current one, with its stage, megapixels per second and time left."""
+    """One bar for the images and below it one for each that is at work."""
 
     def __init__(self, progress: Progress, images: int) -> None:
         self._progress = progress
         self._images: TaskID = progress.add_task("images", total=images, pace="")
-        self._current: TaskID = progress.add_task("tiles", total=None, pace="")
+
+    def begin(self, name: str) -> "TerminalBar":
+        """Show a bar with the name of the image."""
+        return TerminalBar(self._progress, self._images, name)
+
+
+class TerminalBar:
+    """The bar of one image, with its stage, megapixels per second and time left; it goes when the image is done."""
+
+    def __init__(self, progress: Progress, images: TaskID, name: str) -> None:
+        self._progress, self._images = progress, images
+        self._own: TaskID = progress.add_task(escape(visible(name)), total=None, pace="")
         self._stage: Stage | None = None
 
-    def begin(self, name: str) -> None:
-        """Show the name of the image that comes next."""
-        self._stage = None
-        self._progress.reset(self._current, total=None, description=escape(visible(name)), pace="")
-
     def step(self, stage: Stage, done: int, total: int, megapixels: float) -> None:
-        """Move the bar of the image."""
+        """Move the bar."""
         if stage != self._stage:
             self._stage, self._pace = stage, Pace(done, total, megapixels)
         speed, left_s = self._pace.at(done)
         shown = "" if speed is None or left_s is None else f"{speed:.1f} Mpx/s, {_clock(left_s)} left"
-        self._progress.update(self._current, completed=done, total=total, pace=f"{stage} {shown}".rstrip())
+        self._progress.update(self._own, completed=done, total=total, pace=f"{stage} {shown}".rstrip())
 
     def end(self, *, failed: bool = False) -> None:
-        """Count the image as done."""
+        """Count the image as done and take its bar away."""
+        self._progress.remove_task(self._own)
         self._progress.advance(self._images)
 
 
 class JsonLines:
     """One JSON object a line: slide, stage, done, total, megapixels per second, seconds left."""
 
-    def __init__(self) -> None:
-        self._slide, self._stage, self._told = "", "", 0.0
+    def begin(self, name: str) -> "JsonLinesOfImage":
+        """Write the first line of an image."""
+        return JsonLinesOfImage(name)
 
-    def begin(self, name: str) -> None:
-        """Remember the name, which every line has."""
-        self._slide, self._stage = name, ""
+
+class JsonLinesOfImage:
+    """The lines of one image; each has its name."""
+
+    def __init__(self, name: str) -> None:
+        self._slide, self._stage, self._told = name, "", 0.0
         self._tell("begin", 0, 1, None, None)
 
     def step(self, stage: Stage, done: int, total: int, megapixels: float) -> None:
-        """Write a line, unless one has just been written."""
+        """Write a line, unless one of this image has just been written."""
         is_first = stage != self._stage
         if is_first:
             self._stage, self._pace = stage, Pace(done, total, megapixels)
@@ -108,7 +125,7 @@ class JsonLines:
             self._tell(stage, done, total, *self._pace.at(done))
 
     def end(self, *, failed: bool = False) -> None:
-        """Write a last line of the image."""
+        """Write the last line."""
         self._tell("failed" if failed else "done", 1, 1, None, 0.0)
 
     def _tell(self, stage: str, done: int, total: int, speed: float | None, left_s: float | None) -> None:
@@ -121,8 +138,12 @@ class JsonLines:
             "megapixels_per_s": None if speed is None else round(speed, 3),
             "seconds_left": None if left_s is None else round(left_s, 1),
         }
-        sys.stderr.write(json.dumps(line, ensure_ascii=True) + "\n")
-        sys.stderr.flush()
+        with _one_line_at_a_time:
+            sys.stderr.write(json.dumps(line, ensure_ascii=True) + "\n")
+            sys.stderr.flush()
+
+
+_one_line_at_a_time = threading.Lock()
 
 
 @contextmanager

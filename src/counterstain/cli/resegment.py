@@ -15,7 +15,7 @@ from counterstain.cli.console import show_error, show_summary, show_warning
 from counterstain.cli.run import CELL_OPTIONS
 from counterstain.errors import CounterstainError, UsageError
 from counterstain.inference.stopwatch import Stopwatch
-from counterstain.outputs.atomic import explained
+from counterstain.outputs.atomic import claimed, explained
 from counterstain.outputs.folder import check_apart, check_free, homes, write_folder
 from counterstain.outputs.names import check_formats, default_formats, formats_for
 from counterstain.outputs.record import record
@@ -72,7 +72,7 @@ def _one(folder: Path, content: Record, target: Path, options: CellOptions, sett
     )
     if not settings["overwrite"]:
         check_free(target, formats, manifest.panel)
-    with _slide_of(content, manifest.mpp, settings["slide"]) as slide:
+    with claimed(target), _slide_of(content, manifest.mpp, settings["slide"]) as slide:
         analysis = segmented(folder, content, slide, options, settings["regions"])
         names = write_folder(analysis, target, formats)
         return record(analysis, names[:-1])
@@ -139,4 +139,3 @@ def _show(done: list[tuple[str, Record]], failures: list[Failure], out: Path, se
     if done:
         show_summary(done)
     click.echo(f"{len(done)} done, {len(failures)} failed; results in {out}")
-

@@ -27,6 +27,10 @@ from counterstain.pipeline import AnalyzeOptions
 from counterstain.scoring.region_files import read_regions
 from counterstain.slides.opening import as_unicode
 
+SLIDES_AT_ONCE = 3
+"""On a cluster: one whose results are written, one whose last tiles or blocks are done, and one for all other workers. The
+command holds the tables of as many."""
+
 CELL_OPTIONS = ("decoder", "threshold", "marker_threshold", "min_area_um2", "max_area_um2")
 
 
@@ -63,7 +67,7 @@ def spread(job: Job, settings: Mapping[str, Any]) -> Iterator[Job]:
     how = {name: settings[name] for name in ("threads", "engine", "precision")}
     model = model_at(job.backend, settings["bundle"], batch_size=job.options.batch_size, **how)
     with cluster_at(settings["cluster"], model) as cluster:
-        yield replace(job, workers_for=cluster.workers_for)
+        yield replace(job, workers_for=cluster.workers_for, at_once=SLIDES_AT_ONCE, stop=cluster.stop)
 
 
 def make_job(out: Path, settings: Mapping[str, Any]) -> Job:

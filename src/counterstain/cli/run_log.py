@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -19,13 +20,15 @@ FILE_NAME = "counterstain.log"
 class RunLog:
     """Appends to the log of a folder; each line is there as a whole as soon as what it tells has happened.
 
-    A log that cannot be written costs a warning, and no result.
+    Images that are analysed at the same time may tell of themselves at the same time. A log that cannot be written costs a
+    warning, and no result.
     """
 
     def __init__(self, out: Path) -> None:
         self._path = out / FILE_NAME
         self._run = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}"
         self._start, self._is_broken = time.monotonic(), False
+        self._one_line_at_a_time = threading.Lock()
 
     def started(self, options: Mapping[str, Any], model: Mapping[str, str], images: int) -> None:
         """Tell what the run was asked, of which model and versions."""
@@ -47,11 +50,15 @@ class RunLog:
 
     def _add(self, event: str, more: dict[str, Any]) -> None:
         line = {"time": datetime.now(UTC).isoformat(timespec="seconds"), "run": self._run, "event": event, **finite(more)}
-        if self._is_broken:
-            return
+        text = json.dumps(line, ensure_ascii=True, allow_nan=False) + "\n"
+        with self._one_line_at_a_time:
+            if not self._is_broken:
+                self._append(text)
+
+    def _append(self, text: str) -> None:
         try:
             with explained(self._path), self._path.open("a", encoding="utf-8", newline="\n") as file:
-                file.write(json.dumps(line, ensure_ascii=True, allow_nan=False) + "\n")
+                file.write(text)
         except OutputError as error:
             self._is_broken = True
             show_warning(FILE_NAME, f"{error}; the run goes on without a log")

@@ -1,0 +1,145 @@
+"""What a worker of a cluster does: tiles to maps and blocks to tables, in the folder of work that it shares with the others.
+
+One task runs at a time in a process: the network uses all threads by itself, and readers have one user. Knows neither who asks
+nor how tasks travel.
+"""
+
+import threading
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from counterstain.cells.decoder import Decoder
+from counterstain.cells.parts import part_path, write_part
+from counterstain.cells.segment import Rules, areas_px, segment_block
+from counterstain.errors import BundleError, OutputError, SlideError, UsageError
+from counterstain.geometry import Box, Size
+from counterstain.inference.backend import Backend
+from counterstain.inference.names import Engine, load_backend
+from counterstain.inference.openvino import Precision
+from counterstain.inference.run import grid_of, infer
+from counterstain.outputs.atomic import explained
+from counterstain.outputs.record import package_versions
+from counterstain.passes import CELLS, Errand, opened_maps, written
+from counterstain.slides.base import Resolution, Slide
+from counterstain.slides.opening import open_slide
+from counterstain.stitching.work import holds
+from counterstain.tiling.grid import Tile
+
+OPEN_SLIDES = 4
+"""Slides that a worker keeps open: those that the command has at work, and one that comes next."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """A model as a worker finds it."""
+
+    name: str
+    """A known name, or the absolute path of a bundle."""
+    fingerprint: str
+    threads: int | None
+    """Of each worker; None takes what it may use."""
+    batch_size: int
+    engine: Engine
+    precision: Precision
+    versions: tuple[tuple[str, str], ...]
+    """Packages that can change a number, and their versions in the process that asks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A slide as a worker finds it, and what it must be."""
+
+    path: Path
+    """Absolute."""
+    modified_ns: int
+    mpp: float | None
+    """What the user said of the pixel size."""
+    size: Size
+    resolution: Resolution
+
+
+_at_work = threading.Lock()
+_open: dict[Source, Slide] = {}
+
+
+def infer_tiles(tiles: tuple[Tile, ...], *, source: Source, model: Model, errand: Errand) -> tuple[Tile, ...]:
+    """Write the maps of tiles and return them.
+
+    Raises
+    ------
+    UsageError
+        The worker has other versions of what can change a number.
+    BundleError
+        The worker finds another model under the name.
+    SlideError
+        The worker cannot read the slide, or finds another one under the path.
+    OutputError
+        The worker does not see the folder of work, or cannot write to it.
+    """
+    with _at_work:
+        backend = _backend(model)
+        slide = _slide(source, backend.manifest.mpp)
+        _check_shared(errand)
+        maps, grid = opened_maps(slide, backend.manifest, errand), grid_of(slide, backend.manifest)
+        inferred = infer(slide, backend, grid, tiles=tiles, batch_size=model.batch_size)
+        return tuple(written(inferred, maps, errand))
+
+
+def measure_block(block: Box, *, decoder: Decoder, source: Source, model: Model, errand: Errand) -> NDArray[np.int64]:
+    """Return the (n,) int64 sizes in pixels of the nuclei of a block; raises what ``infer_tiles`` raises."""
+    with _at_work:
+        backend = _backend(model)
+        slide = _slide(source, backend.manifest.mpp)
+        _check_shared(errand)
+        return areas_px(opened_maps(slide, backend.manifest, errand), block, decoder)
+
+
+def cut_block(block: Box, *, rules: Rules, source: Source, model: Model, errand: Errand) -> Box:
+    """Write the table of a block and return the block; raises what ``infer_tiles`` raises."""
+    with _at_work:
+        backend = _backend(model)
+        slide = _slide(source, backend.manifest.mpp)
+        _check_shared(errand)
+        maps = opened_maps(slide, backend.manifest, errand)
+        with explained(errand.work):
+            write_part(part_path(errand.work / CELLS, block), segment_block(slide, maps, block, rules))
+        return block
+
+
+@lru_cache(maxsize=1)
+def _backend(model: Model) -> Backend:
+    """Load a model and check that it is the one that is asked for."""
+    versions = package_versions()
+    other = [f"{name} {versions[name]} instead of {asked}" for name, asked in model.versions if versions[name] != asked]
+    if other:
+        raise UsageError(f"a worker has {', '.join(other)}: results could differ; install the same versions everywhere")
+    backend = load_backend(model.name, threads=model.threads, engine=model.engine, precision=model.precision)
+    if backend.fingerprint != model.fingerprint:
+        raise BundleError(f"a worker finds another model under {model.name}: {backend.fingerprint}, not {model.fingerprint}")
+    return backend
+
+
+def _slide(source: Source, default_mpp: float) -> Slide:
+    """Return the slide, which stays open until ``OPEN_SLIDES`` others have been asked for."""
+    slide = _open.pop(source, None) or _opened(source, default_mpp)
+    _open[source] = slide  # the last is the one that was asked for last
+    while len(_open) > OPEN_SLIDES:
+        _open.pop(next(iter(_open))).close()
+    return slide
+
+
+def _opened(source: Source, default_mpp: float) -> Slide:
+    slide = open_slide(source.path, mpp=source.mpp, default_mpp=default_mpp)
+    if (slide.size, slide.resolution) != (source.size, source.resolution):
+        slide.close()
+        raise SlideError(f"a worker finds another slide under {source.path}: {slide.size} at {slide.resolution}")
+    return slide
+
+
+def _check_shared(errand: Errand) -> None:
+    if not holds(errand.work, errand.settings):
+        raise OutputError(f"a worker does not see {errand.work}; workers and the command must share the file system of --out")
