@@ -259,4 +259,3 @@ def _area_faults(options: CellOptions) -> list[str]:
     if low is not None and high is not None and low > high:
         faults.append(f"min_area_um2 ({low}) must not exceed max_area_um2 ({high})")
     return faults
-

@@ -76,4 +76,3 @@ def region_rows(name: str, scores: list[dict[str, Any]]) -> list[tuple[str, ...]
 
 def _text(score: dict[str, Any] | None) -> str:
     return "-" if score is None or score["value"] is None else f"{score['value']:.1f}"
-
