@@ -7,8 +7,9 @@ import pytest
 from conformance.backend import BackendConformance
 
 from counterstain.errors import BackendError, BundleError
+from counterstain.inference.backend import available_threads
 from counterstain.inference.bundle import write_bundle
-from counterstain.inference.onnx import OnnxBackend, available_threads
+from counterstain.inference.onnx import OnnxBackend
 
 from .conftest import MANIFEST, graph
 

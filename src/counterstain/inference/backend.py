@@ -1,5 +1,6 @@
 """The ``Backend`` protocol: a batch of images in, named maps out; and the check of what came out."""
 
+import os
 from typing import Protocol
 
 import numpy as np
@@ -59,3 +60,8 @@ def check_outputs(outputs: Outputs, panel: Panel, batch_shape: tuple[int, ...]) 
                 "broken, check them with: counterstain doctor"
             )
     return outputs
+
+
+def available_threads() -> int:
+    """Return the number of CPUs that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -4,7 +4,6 @@ A large graph is loaded from a file and runs without ONNX Runtime's memory arena
 process then needs about twice the weights while it loads them, and no third copy. A small graph is loaded from memory.
 """
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from counterstain.errors import BackendError, BundleError
-from counterstain.inference.backend import Outputs, check_outputs
+from counterstain.inference.backend import Outputs, available_threads, check_outputs
 from counterstain.inference.bundle import Bundle, Manifest, Normalisation, graph_of
 
 CPU_PROVIDERS = ("CPUExecutionProvider",)
@@ -85,11 +84,6 @@ def normalised(batch: NDArray[np.float32], normalisation: Normalisation) -> NDAr
 def clipped(outputs: Outputs) -> Outputs:
     """Return copies of the maps, float32, limited to [0, 1]."""
     return {name: np.clip(value, 0, 1, dtype=np.float32) for name, value in outputs.items()}
-
-
-def available_threads() -> int:
-    """Return the number of CPUs that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _session(bundle: Bundle, threads: int, providers: Sequence[str]) -> onnxruntime.InferenceSession:

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterstain.errors import BackendError, BundleError, UsageError
-from counterstain.inference.backend import Outputs, check_outputs
+from counterstain.inference.backend import Outputs, available_threads, check_outputs
 from counterstain.inference.bundle import Bundle, Manifest, graph_of
-from counterstain.inference.onnx import INPUT, available_threads, check_graph, clipped, normalised
+from counterstain.inference.onnx import INPUT, check_graph, clipped, normalised
 
 Precision = Literal["f32", "bf16"]
 """Arithmetic: float32, or bfloat16."""
