@@ -125,6 +125,10 @@ def test_pictures_are_left_out_of_a_slide_that_is_too_large_for_them():
     )
 
 
+def test_the_inferred_planes_of_a_large_slide_are_written_when_they_are_asked_for():
+    assert formats_for(("csv", "ome-tiff"), 10**10, named=True) == ("csv", "ome-tiff")
+
+
 def test_a_picture_that_was_asked_for_is_not_left_out_in_silence():
     with pytest.raises(OutputError, match="the formats overlay are written of up to 250,000,000 pixels"):
         formats_for(("csv", "overlay"), WHOLE_IMAGE_PIXELS + 1, named=True)

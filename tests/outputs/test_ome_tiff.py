@@ -9,8 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from skimage.measure import block_reduce
 
-from counterstain.geometry import Size
-from counterstain.outputs.ome_tiff import halved, read_ome_tiff, write_ome_tiff
+from counterstain.errors import OutputError
+from counterstain.geometry import Box, Size
+from counterstain.outputs.levels import BLOCK_PX, halved
+from counterstain.outputs.ome_tiff import write_ome_tiff
+from counterstain.outputs.ome_tiff_maps import read_ome_tiff
 from counterstain.panel import DEFAULT_PANEL, Panel
 from counterstain.stitching.maps import Maps, Plane
 
@@ -67,7 +70,7 @@ def test_the_maps_are_read_back(analysis, tmp_path):
     maps = read_ome_tiff(tmp_path / "m.ome.tiff", DEFAULT_PANEL, 0.25)
     assert (maps.size, maps.mpp, list(maps.planes)) == (big.maps.size, 0.25, list(big.maps.planes))
     for name, plane in maps.planes.items():
-        np.testing.assert_array_equal(plane.stored, big.maps[name].stored)
+        np.testing.assert_array_equal(plane.stored[:, :], big.maps[name].stored)
 
 
 def test_every_level_of_every_plane_is_the_one_before_halved(analysis, tmp_path):
@@ -82,18 +85,82 @@ def test_every_level_of_every_plane_is_the_one_before_halved(analysis, tmp_path)
         level = halved(level)
 
 
-def test_writing_takes_memory_for_a_few_planes_not_for_all(analysis, tmp_path):
-    big = resized(analysis, Size(2000, 2100))
+def blank(analysis, side):
+    few = Panel(channels=DEFAULT_PANEL.channels[1:2])
+    planes = {"dapi": Plane(np.broadcast_to(np.uint8(7), (side, side, 1)))}
+    return dataclasses.replace(analysis, maps=Maps(size=Size(side, side), mpp=0.25, panel=few, planes=planes))
+
+
+def peak_bytes(analysis, path):
     tracemalloc.start()
-    write_ome_tiff(big, tmp_path / "m.ome.tiff")
+    write_ome_tiff(analysis, path)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 4 * big.maps.size.area  # of 10 planes
+    return peak
+
+
+def test_writing_four_times_as_much_takes_no_more_memory_than_a_block_more(analysis, tmp_path):
+    peaks = [peak_bytes(blank(analysis, side), tmp_path / f"{side}.ome.tiff") for side in (2049, 4097)]
+    assert peaks[1] < peaks[0] + BLOCK_PX**2
+    assert peaks[1] < 4097 * 4097 / 2
+
+
+def test_a_part_that_is_read_back_takes_memory_for_itself(analysis, tmp_path):
+    write_ome_tiff(blank(analysis, 2049), tmp_path / "m.ome.tiff")
+    maps = read_ome_tiff(tmp_path / "m.ome.tiff", DEFAULT_PANEL, 0.25)
+    tracemalloc.start()
+    part = maps["dapi"].as_bytes(Box(1990, 300, 59, 100))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (part.shape, np.unique(part).tolist()) == ((59, 100, 1), [7])
+    assert peak < 2**20
+
+
+def test_any_part_is_read_as_numpy_slices_it(analysis, tmp_path):
+    big = resized(analysis, Size(530, 300))
+    write_ome_tiff(big, tmp_path / "m.ome.tiff")
+    written = read_ome_tiff(tmp_path / "m.ome.tiff", DEFAULT_PANEL, 0.25)["segmentation"].stored
+    whole = big.maps["segmentation"].stored
+    corners = np.random.default_rng(0).integers(0, (530, 530, 300, 400), (50, 4))
+    for part in [(slice(*sorted(row[:2])), slice(*sorted(row[2:]))) for row in corners.tolist()]:
+        np.testing.assert_array_equal(written[part], whole[part])
+    np.testing.assert_array_equal(written[:, :], whole)
+
+
+def test_maps_that_were_not_kept_are_left_out(analysis, tmp_path):
+    big = resized(analysis, Size(30, 40))
+    few = Panel(channels=DEFAULT_PANEL.channels[1:], marker="marker")
+    write_ome_tiff(dataclasses.replace(analysis, maps=dataclasses.replace(big.maps, panel=few)), tmp_path / "m.ome.tiff")
+    read = read_ome_tiff(tmp_path / "m.ome.tiff", DEFAULT_PANEL, 0.25)
+    assert (list(read.planes), read.panel.marker) == (["dapi", "lap2", "marker", "segmentation", "distance"], "marker")
+    np.testing.assert_array_equal(read["dapi"].stored[:, :], big.maps["dapi"].stored)
+
+
+def test_a_file_that_was_cut_off_is_refused(analysis, tmp_path):
+    path = tmp_path / "m.ome.tiff"
+    write_ome_tiff(resized(analysis, Size(30, 40)), path)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ValueError, match="cut off"):
+        read_ome_tiff(path, DEFAULT_PANEL, 0.25)
+
+
+def test_a_damaged_tile_is_named_when_it_is_read(analysis, tmp_path):
+    path = tmp_path / "m.ome.tiff"
+    write_ome_tiff(resized(analysis, Size(30, 40)), path)
+    with tifffile.TiffFile(path) as file:
+        start, length = file.pages[3].dataoffsets[0], file.pages[3].databytecounts[0]
+    content = bytearray(path.read_bytes())
+    content[start : start + length] = bytes(length)
+    path.write_bytes(content)
+    maps = read_ome_tiff(path, DEFAULT_PANEL, 0.25)
+    assert maps["hematoxylin"].shape == (30, 40, 3)
+    with pytest.raises(OutputError, match=r"m.ome.tiff are damaged"):
+        maps["dapi"].as_bytes(Box(0, 0, 30, 40))
 
 
 def test_maps_of_another_panel_are_refused(analysis, tmp_path):
     write_ome_tiff(resized(analysis, Size(30, 40)), tmp_path / "m.ome.tiff")
-    with pytest.raises(ValueError, match="10 planes, expected 9"):
+    with pytest.raises(ValueError, match="not those of the model"):
         read_ome_tiff(tmp_path / "m.ome.tiff", Panel(channels=DEFAULT_PANEL.channels[:-1]), 0.25)
 
 

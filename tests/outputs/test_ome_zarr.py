@@ -6,8 +6,9 @@ import pytest
 import zarr
 from skimage.measure import block_reduce
 
-from counterstain.geometry import Size
-from counterstain.outputs import ome_tiff
+from counterstain.errors import OutputError
+from counterstain.geometry import Box, Size
+from counterstain.outputs import levels
 from counterstain.outputs.ome_zarr import read_ome_zarr, write_ome_zarr
 from counterstain.panel import DEFAULT_PANEL, Panel
 from counterstain.stitching.maps import Maps, Plane
@@ -23,7 +24,7 @@ def drawn(analysis, size, panel=DEFAULT_PANEL):
 
 
 def test_the_metadata_are_those_of_ome_zarr_0_5(analysis, tmp_path, monkeypatch):
-    monkeypatch.setattr(ome_tiff, "SMALLEST_LEVEL_PX", 20)
+    monkeypatch.setattr(levels, "SMALLEST_LEVEL_PX", 20)
     write_ome_zarr(drawn(analysis, Size(30, 41)), tmp_path / "maps.ome.zarr")
     stored = json.loads((tmp_path / "maps.ome.zarr" / "zarr.json").read_text())
     assert (stored["zarr_format"], stored["node_type"]) == (3, "group")
@@ -47,7 +48,7 @@ def test_the_metadata_are_those_of_ome_zarr_0_5(analysis, tmp_path, monkeypatch)
 
 
 def test_levels_are_halved_across_blocks_as_the_whole_is(analysis, tmp_path, monkeypatch):
-    monkeypatch.setattr(ome_tiff, "SMALLEST_LEVEL_PX", 700)
+    monkeypatch.setattr(levels, "SMALLEST_LEVEL_PX", 700)
     big = drawn(analysis, Size(1100, 1030))
     write_ome_zarr(big, tmp_path / "m")
     group = zarr.open_group(tmp_path / "m", mode="r")
@@ -72,6 +73,15 @@ def test_maps_that_were_not_kept_are_left_out(analysis, tmp_path):
     few = Panel(channels=tuple(c for c in DEFAULT_PANEL.channels if c.name != "hematoxylin"), marker="marker")
     write_ome_zarr(drawn(analysis, Size(30, 40), few), tmp_path / "m")
     assert list(read_ome_zarr(tmp_path / "m", DEFAULT_PANEL, 0.25).planes) == [channel.name for channel in few.channels]
+
+
+def test_a_damaged_part_is_named_when_it_is_read(analysis, tmp_path):
+    write_ome_zarr(drawn(analysis, Size(30, 40)), tmp_path / "m")
+    (shard,) = (path for path in (tmp_path / "m" / "0" / "c").rglob("*") if path.is_file())
+    shard.write_bytes(bytes(len(shard.read_bytes())))
+    maps = read_ome_zarr(tmp_path / "m", DEFAULT_PANEL, 0.25)
+    with pytest.raises(OutputError, match="are damaged"):
+        maps["dapi"].as_bytes(Box(0, 0, 30, 40))
 
 
 def test_maps_of_another_model_are_refused(analysis, tmp_path):

@@ -18,7 +18,7 @@ from counterstain.outputs.tables import write_csv
 from counterstain.panel import Panel
 
 WHOLE_IMAGE_PIXELS = 250_000_000
-"""Slides with more pixels, at the model's resolution, get no pictures: these are made in memory."""
+"""Slides with more pixels, at the model's resolution, get no pictures, which are made in memory, and what is bulky if named."""
 
 Writer = Callable[[Analysis, Path], None]
 
@@ -38,6 +38,8 @@ class Format:
     """Whether it is written when nothing is asked for."""
     is_picture: bool = False
     """Whether the whole slide is in memory while it is written."""
+    is_bulky: bool = False
+    """Whether it takes so much time and disk that nobody gets it of a large slide who did not name it."""
 
     @property
     def is_available(self) -> bool:
@@ -70,7 +72,7 @@ FORMATS: dict[str, Format] = {
     ),
     "overlay": Format(description="outlines on the input", writers=lambda _: {"overlay.png": write_overlay}, is_picture=True),
     "ome-tiff": Format(
-        description="all inferred planes", writers=lambda _: {"modalities.ome.tiff": write_ome_tiff}, is_picture=True
+        description="all inferred planes", writers=lambda _: {"modalities.ome.tiff": write_ome_tiff}, is_bulky=True
     ),
     "csv": Format(description="one row per nucleus", writers=lambda _: {"cells.csv": write_csv}),
     "geojson": Format(description="outlines for QuPath", writers=lambda _: {"cells.geojson": write_geojson}),
@@ -158,7 +160,7 @@ def formats_for(names: Iterable[str], pixels: int, *, named: bool) -> tuple[str,
             f"the formats {', '.join(pictures)} are written of up to {WHOLE_IMAGE_PIXELS:,} pixels, and this slide has "
             f"{pixels:,}; leave them out, or cut out the region to be shown"
         )
-    return tuple(name for name in names if name not in pictures)
+    return tuple(name for name in names if name not in pictures and (named or not FORMATS[name].is_bulky))
 
 
 def needs_modalities(names: Iterable[str]) -> bool:

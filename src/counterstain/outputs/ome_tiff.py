@@ -1,11 +1,14 @@
-"""``modalities.ome.tiff``: every inferred plane as one 8-bit channel of a tiled, pyramidal OME-TIFF.
+"""``modalities.ome.tiff``: every inferred plane as one 8-bit channel of a tiled, pyramidal OME-TIFF of any size.
 
-Deflate compression, which every reader has; nothing here needs more than tifffile and NumPy.
+Nothing here needs more than tifffile and NumPy; imagecodecs compresses the same three times as fast. Memory does not grow with
+the slide: tiles are compressed in the order in which the levels are made and wait on disk for that in which TIFF wants them.
 """
 
+import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import tifffile
@@ -14,103 +17,84 @@ from numpy.typing import NDArray
 from counterstain.analysis import Analysis
 from counterstain.geometry import Box, Size
 from counterstain.outputs.atomic import replacing
+from counterstain.outputs.levels import Block, blocks_of_levels, level_sizes, stacked
 from counterstain.panel import Channel, Colour, Panel
-from counterstain.stitching.maps import Maps, Plane
 
 TILE_PX = 256
-SMALLEST_LEVEL_PX = 2048
-"""An image with a longer side gets half-size levels until no side is longer."""
+DEFLATE = tifffile.COMPRESSION.ADOBE_DEFLATE
+"""Which every reader has."""
 
 RGB: tuple[tuple[str, Colour], ...] = (("red", (255, 0, 0)), ("green", (0, 255, 0)), ("blue", (0, 0, 255)))
 CLASSES: tuple[tuple[str, Colour], ...] = (("positive", (255, 0, 0)), ("boundary", (0, 255, 0)), ("negative", (0, 0, 255)))
 
 
 def write_ome_tiff(analysis: Analysis, path: Path) -> None:
-    """Write every map, in the order of the panel, with names, colours and pixel size.
+    """Write every map that was kept, in the order of the panel, with names, colours and pixel size.
 
     The segmentation here is what the model inferred, so that it can be read back as probabilities times 255;
-    ``segmentation.png`` shows the final cells.
+    ``segmentation.png`` shows the final cells. While it is written, the disk holds the file twice.
     """
-    channels = list(analysis.manifest.panel.channels)
-    size, planes = analysis.maps.size, sum(channel.planes for channel in channels)
-    levels = number_of_smaller_levels((size.height, size.width))
-    with replacing(path) as hidden, tifffile.TiffWriter(hidden, ome=True, bigtiff=planes * size.area > 2**31) as writer:
-        for number in range(levels + 1):
-            first = {"subifds": levels, "metadata": _metadata(analysis, channels)}
-            height, width = (-(-side // 2**number) for side in (size.height, size.width))
-            writer.write(
-                _tiles(analysis.maps, channels, number),
-                shape=(planes, height, width),
-                dtype=np.uint8,
-                compression="zlib",
-                tile=(TILE_PX, TILE_PX),
-                photometric="minisblack",
-                **(first if number == 0 else {"subfiletype": 1, "metadata": None}),
-                **_resolution(analysis, 2**number),
-            )
+    maps, planes = analysis.maps, analysis.maps.panel.planes
+    sizes = level_sizes(maps.size)
+    with replacing(path) as hidden, tempfile.TemporaryFile(dir=path.parent) as file:
+        tiles = _Tiles(file, sizes, planes)
+        with ThreadPoolExecutor() as pool:
+            for block in blocks_of_levels(stacked(maps), sizes):
+                tiles.add(block, pool)
+        with tifffile.TiffWriter(hidden, ome=True, bigtiff=planes * maps.size.area > 2**31) as writer:
+            for number, size in enumerate(sizes):
+                first = {"subifds": len(sizes) - 1, "metadata": _metadata(analysis, maps.panel)}
+                writer.write(
+                    tiles.of_level(number),
+                    shape=(planes, size.height, size.width),
+                    dtype=np.uint8,
+                    compression=DEFLATE,
+                    tile=(TILE_PX, TILE_PX),
+                    photometric="minisblack",
+                    **(first if number == 0 else {"subfiletype": 1, "metadata": None}),
+                    **_resolution(maps.mpp * 2**number),
+                )
 
 
-def read_ome_tiff(path: Path, panel: Panel, mpp: float) -> Maps:
-    """Return the maps in a file that ``write_ome_tiff`` wrote, in memory.
+class _Tiles:
+    """Compressed tiles in a file, found again by level, plane and place."""
 
-    Parameters
-    ----------
-    panel : the channels that the file was written of.
-    mpp : micrometres per pixel of the maps.
+    def __init__(self, file: IO[bytes], sizes: list[Size], planes: int) -> None:
+        self._file = file
+        grids = [(planes, -(-size.height // TILE_PX), -(-size.width // TILE_PX)) for size in sizes]
+        self._starts = [np.zeros(grid, np.uint64) for grid in grids]
+        self._lengths = [np.zeros(grid, np.uint32) for grid in grids]
 
-    Raises
-    ------
-    ValueError
-        It has another number of planes.
-    OSError
-        It is missing or damaged.
-    """
-    stack = np.moveaxis(tifffile.imread(path, series=0, level=0), 0, 2)  # (h, w, c)
-    if stack.shape[2] != panel.planes:
-        raise ValueError(f"{path} has {stack.shape[2]} planes, expected {panel.planes}")
-    stops = np.cumsum([channel.planes for channel in panel.channels])
-    parts = np.split(stack, stops[:-1], axis=2)
-    planes = {channel.name: Plane(part) for channel, part in zip(panel.channels, parts, strict=True)}
-    return Maps(size=Size(*stack.shape[:2]), mpp=mpp, panel=panel, planes=planes)
+    def add(self, block: Block, pool: ThreadPoolExecutor) -> None:
+        """Compress the tiles of a block, which begins at the corner of a tile."""
+        boxes = list(Box.whole(block.box.size).split(TILE_PX))
+        places = [(plane, box) for plane in range(len(block.pixels)) for box in boxes]
+        contents = pool.map(lambda place: _compressed(block.pixels[place[0]][place[1].slices]), places)
+        for (plane, box), content in zip(places, contents, strict=True):
+            at = (plane, (block.box.row + box.row) // TILE_PX, (block.box.col + box.col) // TILE_PX)
+            self._starts[block.level][at], self._lengths[block.level][at] = self._file.tell(), len(content)
+            self._file.write(content)
 
-
-def halved(level: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the (c, ceil(h / 2), ceil(w / 2)) uint8 means of 2 x 2 pixels; an odd last row or column counts twice."""
-    _, height, width = level.shape
-    even = np.pad(level, ((0, 0), (0, height % 2), (0, width % 2)), mode="edge")
-    sums = even[:, ::2, ::2].astype(np.uint16)  # a quarter of the pixels, so that no wide copy of all is made
-    for row, col in ((1, 0), (0, 1), (1, 1)):
-        sums += even[:, row::2, col::2]
-    return ((sums + 2) // 4).astype(np.uint8)
+    def of_level(self, level: int) -> Iterator[bytes]:
+        """Yield the tiles of a level, plane after plane, row by row."""
+        for start, length in zip(self._starts[level].flat, self._lengths[level].flat, strict=True):
+            self._file.seek(int(start))
+            yield self._file.read(int(length))
 
 
-def _tiles(maps: Maps, channels: list[Channel], times_halved: int) -> Iterator[NDArray[np.uint8]]:
-    """Yield the (h, w) uint8 tiles of every plane in turn, so that one plane at a time is in memory."""
-    for channel in channels:
-        stored = maps[channel.name].as_bytes(Box.whole(maps.size))
-        for component in range(channel.planes):
-            level = stored[np.newaxis, :, :, component]  # (1, h, w)
-            for _ in range(times_halved):
-                level = halved(level)
-            for box in Box.whole(Size(*level.shape[1:])).split(TILE_PX):
-                yield np.ascontiguousarray(level[0][box.slices])
+def _compressed(pixels: NDArray[np.uint8]) -> bytes:
+    """Return the deflated tile of (h, w) uint8 pixels; what is outside the picture is 0."""
+    height, width = pixels.shape
+    content: bytes = tifffile.TIFF.COMPRESSORS[DEFLATE](np.pad(pixels, ((0, TILE_PX - height), (0, TILE_PX - width))))
+    return content
 
 
-def number_of_smaller_levels(shape: tuple[int, ...]) -> int:
-    """Return how often an image is halved until no side is longer than ``SMALLEST_LEVEL_PX``."""
-    longest, levels = max(shape), 0
-    while longest > SMALLEST_LEVEL_PX:
-        longest, levels = (longest + 1) // 2, levels + 1
-    return levels
+def _resolution(mpp: float) -> dict[str, Any]:
+    return {"resolution": (1e4 / mpp, 1e4 / mpp), "resolutionunit": "CENTIMETER"}
 
 
-def _resolution(analysis: Analysis, reduction: int) -> dict[str, Any]:
-    pixels_per_cm = 1e4 / (analysis.maps.mpp * reduction)
-    return {"resolution": (pixels_per_cm, pixels_per_cm), "resolutionunit": "CENTIMETER"}
-
-
-def _metadata(analysis: Analysis, channels: list[Channel]) -> dict[str, Any]:
-    names, colours = zip(*(plane for channel in channels for plane in named_planes(channel)), strict=True)
+def _metadata(analysis: Analysis, panel: Panel) -> dict[str, Any]:
+    names, colours = zip(*(plane for channel in panel.channels for plane in named_planes(channel)), strict=True)
     return {
         "axes": "CYX",
         "Name": analysis.slide.name,

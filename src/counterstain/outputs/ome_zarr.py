@@ -12,15 +12,17 @@ import zarr
 from numpy.typing import NDArray
 
 from counterstain.analysis import Analysis
-from counterstain.geometry import Box, Size
+from counterstain.errors import OutputError
+from counterstain.geometry import Size
 from counterstain.outputs.atomic import replacing_folder
-from counterstain.outputs.ome_tiff import halved, named_planes, number_of_smaller_levels
+from counterstain.outputs.levels import BLOCK_PX, blocks_of_levels, level_sizes, stacked
+from counterstain.outputs.ome_tiff import named_planes
 from counterstain.outputs.version import FORMAT_VERSION
 from counterstain.panel import Panel
 from counterstain.stitching.maps import Maps, Plane
 
 CHUNK_PX = 256
-SHARD_PX = 1024
+SHARD_PX = BLOCK_PX
 """One file holds the chunks of a square of this side, all planes together."""
 
 OME_ZARR_VERSION = "0.5"
@@ -41,23 +43,29 @@ class StoredPlanes:
         return height, width, self.count
 
     def __getitem__(self, slices: tuple[slice, slice]) -> NDArray[np.uint8]:
-        """Return (h, w, c) uint8."""
-        part = self.array[(slice(self.first, self.first + self.count), *slices)]
+        """Return (h, w, c) uint8.
+
+        Raises
+        ------
+        OutputError
+            The part is damaged.
+        """
+        try:
+            part = self.array[(slice(self.first, self.first + self.count), *slices)]
+        except (RuntimeError, ValueError) as error:  # what the codecs of zarr raise
+            raise OutputError(f"the maps in {self.array.store_path} are damaged: {error}; analyse the slide again") from error
         return np.moveaxis(np.asarray(part, dtype=np.uint8), 0, 2)
 
 
 def write_ome_zarr(analysis: Analysis, path: Path) -> None:
     """Write every map that was kept, in the order of the panel, with names, colours and pixel size."""
     maps = analysis.maps
-    levels = 1 + number_of_smaller_levels((maps.size.height, maps.size.width))
+    sizes = level_sizes(maps.size)
     with replacing_folder(path, lambda _: True) as hidden:
-        group = zarr.open_group(hidden, mode="w", zarr_format=3, attributes=_attributes(analysis, levels))
-        size, finer = maps.size, None
-        for number in range(levels):
-            level = _made(group, str(number), maps.panel.planes, size)
-            for block in Box.whole(size).split(SHARD_PX):
-                level[(slice(None), *block.slices)] = _stack(maps, block) if finer is None else _halved_part(finer, block)
-            size, finer = Size((size.height + 1) // 2, (size.width + 1) // 2), level
+        group = zarr.open_group(hidden, mode="w", zarr_format=3, attributes=_attributes(analysis, len(sizes)))
+        levels = [_made(group, str(number), maps.panel.planes, size) for number, size in enumerate(sizes)]
+        for block in blocks_of_levels(stacked(maps), sizes):
+            levels[block.level][(slice(None), *block.box.slices)] = block.pixels
 
 
 def read_ome_zarr(path: Path, panel: Panel, mpp: float) -> Maps:
@@ -100,16 +108,6 @@ def _made(group: Any, name: str, planes: int, size: Size) -> Any:
         fill_value=0,
         dimension_names=("c", "y", "x"),
     )
-
-
-def _stack(maps: Maps, block: Box) -> NDArray[np.uint8]:
-    planes = [maps[channel.name].as_bytes(block) for channel in maps.panel.channels]
-    return np.moveaxis(np.concatenate(planes, axis=2), 2, 0)  # (c, h, w)
-
-
-def _halved_part(finer: Any, block: Box) -> NDArray[np.uint8]:
-    rows, cols = (slice(2 * part.start, 2 * part.stop) for part in block.slices)
-    return halved(np.asarray(finer[:, rows, cols]))
 
 
 def _attributes(analysis: Analysis, levels: int) -> dict[str, Any]:

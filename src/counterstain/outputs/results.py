@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from counterstain.cells.table import Cells
 from counterstain.errors import OutputError, UsageError
 from counterstain.inference.bundle import Manifest
-from counterstain.outputs.ome_tiff import read_ome_tiff
+from counterstain.outputs.ome_tiff_maps import read_ome_tiff
 from counterstain.outputs.record import FILE_NAME, read_record
 from counterstain.outputs.tables import read_csv
 from counterstain.outputs.version import FORMAT_VERSION

@@ -1,0 +1,106 @@
+"""Maps in a ``modalities.ome.tiff``, read back tile by tile when they are asked for."""
+
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from counterstain.errors import OutputError
+from counterstain.geometry import Box, Size
+from counterstain.outputs.ome_tiff import named_planes
+from counterstain.panel import Panel
+from counterstain.slides.tiff import TIFF_ERRORS
+from counterstain.stitching.maps import Maps, Plane
+
+CHANNEL = "{http://www.openmicroscopy.org/Schemas/OME/2016-06}Channel"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TiledPlanes:
+    """Some pages of a tiled TIFF file, sliced as (h, w, c). The file is open only while a part is read."""
+
+    path: Path
+    keyframe: Any
+    """The page of tifffile that says how all are stored."""
+    pages: list[tuple[Any, Any]]
+    """Per plane where each tile begins and how long it is."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and number of components."""
+        return self.keyframe.imagelength, self.keyframe.imagewidth, len(self.pages)
+
+    def __getitem__(self, slices: tuple[slice, slice]) -> NDArray[np.uint8]:
+        """Return (h, w, c) uint8.
+
+        Raises
+        ------
+        OutputError
+            The part is damaged.
+        """
+        height, width, planes = self.shape
+        (top, bottom, _), (left, right, _) = slices[0].indices(height), slices[1].indices(width)
+        part = Box(top, left, max(bottom - top, 0), max(right - left, 0))
+        pixels = np.zeros((part.height, part.width, planes), np.uint8)
+        try:
+            with self.path.open("rb") as file:
+                for number in range(planes):
+                    self._fill(pixels[..., number], part, file, *self.pages[number])
+        except TIFF_ERRORS as error:
+            raise OutputError(f"the maps in {self.path} are damaged: {error}; analyse the slide again") from error
+        return pixels
+
+    def _fill(self, pixels: NDArray[np.uint8], part: Box, file: Any, starts: Any, lengths: Any) -> None:
+        side = self.keyframe.tilelength  # tiles are square
+        across = -(-self.keyframe.imagewidth // side)
+        for row in range(part.row // side, -(-part.stop_row // side)):
+            for col in range(part.col // side, -(-part.stop_col // side)):
+                index = row * across + col
+                file.seek(starts[index])
+                decoded, _, _ = self.keyframe.decode(file.read(lengths[index]), index)
+                tile = Box(row * side, col * side, *decoded.shape[1:3])
+                common = tile.intersection(part)
+                content = decoded[0, ..., 0][common.shifted(-tile.row, -tile.col).slices]
+                pixels[common.shifted(-part.row, -part.col).slices] = content
+
+
+def read_ome_tiff(path: Path, panel: Panel, mpp: float) -> Maps:
+    """Return the maps in a file that ``write_ome_tiff`` wrote; pixels are read when they are asked for.
+
+    Parameters
+    ----------
+    panel : of the model; channels that were not kept are left out.
+    mpp : micrometres per pixel of the maps.
+
+    Raises
+    ------
+    ValueError
+        Its planes are not those of the model, or it is cut off.
+    OSError
+        It is missing or damaged.
+    """
+    with tifffile.TiffFile(path) as file:
+        series, keyframe, described = file.series[0], file.series[0].keyframe, file.ome_metadata
+        pages = [(page.dataoffsets, page.databytecounts) for page in series.pages if page is not None]
+    if not described:  # it is the last thing that is written
+        raise ValueError(f"{path} is cut off, or no OME-TIFF")
+    names = [channel.get("Name", "") for channel in ET.fromstring(described).iter(CHANNEL)]  # noqa: S314 (tifffile parsed it)
+    kept = _kept(panel, names)
+    if kept.planes != len(names) or len(names) != len(pages) or keyframe.tilelength != keyframe.tilewidth:
+        raise ValueError(f"{path} has the planes {', '.join(names)}, which are not those of the model")
+    planes, first = {}, 0
+    for channel in kept.channels:
+        planes[channel.name] = Plane(TiledPlanes(path=path, keyframe=keyframe, pages=pages[first : first + channel.planes]))
+        first += channel.planes
+    return Maps(size=Size(keyframe.imagelength, keyframe.imagewidth), mpp=mpp, panel=kept, planes=planes)
+
+
+def _kept(panel: Panel, names: list[str]) -> Panel:
+    """Return the channels of a panel whose planes have these names."""
+    channels = tuple(channel for channel in panel.channels if all(name in names for name, _ in named_planes(channel)))
+    marker = panel.marker if panel.marker in [channel.name for channel in channels] else None
+    return Panel(channels=channels, marker=marker)
