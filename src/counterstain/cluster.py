@@ -26,9 +26,8 @@ from counterstain.cells.decoder import Decoder
 from counterstain.cells.segment import Rules
 from counterstain.errors import SlideError, UsageError
 from counterstain.geometry import Box
-from counterstain.inference.backend import Backend
+from counterstain.inference.backend import Backend, available_threads
 from counterstain.inference.names import BACKENDS, Engine
-from counterstain.inference.onnx import available_threads
 from counterstain.inference.openvino import Precision
 from counterstain.outputs.record import package_versions
 from counterstain.passes import Errand
@@ -223,9 +222,13 @@ def cluster_at(address: str, model: Model, *, wait_s: float = 30.0) -> Iterator[
             yield Cluster(client=client, model=model)
         return
     processes = _local_processes(address)
-    threads = max(1, available_threads() // processes) if model.threads is None else model.threads
     with _local(processes) as client:
-        yield Cluster(client=client, model=replace(model, threads=threads))
+        yield Cluster(client=client, model=shared_by(model, processes))
+
+
+def shared_by(model: Model, processes: int) -> Model:
+    """Return the model with the threads of this machine divided among processes, where it names no number of its own."""
+    return model if model.threads else replace(model, threads=max(1, available_threads() // processes))
 
 
 def _local_processes(address: str) -> int:

@@ -29,6 +29,8 @@ from counterstain.slides.opening import open_slide
 from counterstain.stitching.work import holds
 from counterstain.tiling.grid import Tile
 
+SHARE_SLIDES = "workers and the command must share the file system of the slides"
+
 OPEN_SLIDES = 4
 """Slides that a worker keeps open: those that the command has at work, and one that comes next."""
 
@@ -119,7 +121,10 @@ def _backend(model: Model) -> Backend:
         raise UsageError(f"a worker has {', '.join(other)}: results could differ; install the same versions everywhere")
     backend = load_backend(model.name, threads=model.threads, engine=model.engine, precision=model.precision)
     if backend.fingerprint != model.fingerprint:
-        raise BundleError(f"a worker finds another model under {model.name}: {backend.fingerprint}, not {model.fingerprint}")
+        raise BundleError(
+            f"a worker finds another model under {model.name}: {backend.fingerprint}, not {model.fingerprint}; "
+            "put the same bundle there on every machine"
+        )
     return backend
 
 
@@ -133,10 +138,14 @@ def _slide(source: Source, default_mpp: float) -> Slide:
 
 
 def _opened(source: Source, default_mpp: float) -> Slide:
+    if not source.path.exists():
+        raise SlideError(f"a worker does not see {source.path}; {SHARE_SLIDES}")
     slide = open_slide(source.path, mpp=source.mpp, default_mpp=default_mpp)
     if (slide.size, slide.resolution) != (source.size, source.resolution):
         slide.close()
-        raise SlideError(f"a worker finds another slide under {source.path}: {slide.size} at {slide.resolution}")
+        raise SlideError(
+            f"a worker finds another slide under {source.path}: {slide.size} at {slide.resolution}; {SHARE_SLIDES}"
+        )
     return slide
 
 

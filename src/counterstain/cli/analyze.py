@@ -14,6 +14,7 @@ from counterstain.cli.settings import (
     region_options,
     report_options,
 )
+from counterstain.cli.shard import ShardType
 
 FORMAT_HELP = (
     "Write only this; repeat for more: modalities, segmentation, overlay, ome-tiff, csv, geojson, parquet, "
@@ -37,6 +38,11 @@ FORMAT_HELP = (
     metavar="ADDRESS",
     callback=lambda ctx, param, value: not_empty(value, param, ctx),
     help="Work on a Dask cluster: address or file of a scheduler, or local:N for N processes here.",
+)
+@click.option(
+    "--shard",
+    type=ShardType(),
+    help="Do part I of N of the images, as job I of an array of N does; each job is given the same PATHS.",
 )
 @click.option(
     "--progress",

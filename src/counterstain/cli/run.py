@@ -42,11 +42,13 @@ def analyze_paths(named: tuple[str, ...], out: Path, settings: Mapping[str, Any]
     CounterstainError
         Nothing could be done at all: an unknown model or format, a damaged bundle, an output folder that cannot be made.
     """
-    job = make_job(out, settings)
+    job, shard = make_job(out, settings), settings.get("shard")
     inputs, faults = find_inputs(named)
+    if shard:  # names are given to all images first, so that no two shards write to one folder
+        inputs, faults = shard.of(inputs), shard.of(faults)
     outcome = Outcome(
         failures=[Failure(name="", source=as_unicode(name), error=as_unicode(str(error))) for name, error in faults],
-        log=RunLog(out),
+        log=RunLog(out, shard),
     )
     for name, error in faults:
         show_error(name, error)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from counterstain.cli.console import show_warning
+from counterstain.cli.shard import Shard
 from counterstain.errors import OutputError
 from counterstain.outputs.atomic import explained
 from counterstain.outputs.record import finite, package_versions
@@ -24,8 +25,9 @@ class RunLog:
     warning, and no result.
     """
 
-    def __init__(self, out: Path) -> None:
-        self._path = out / FILE_NAME
+    def __init__(self, out: Path, shard: Shard | None = None) -> None:
+        """Begin the log of a folder; each shard has a file of its own, as a network drive may mix the lines of machines."""
+        self._path = out / (f"counterstain-{shard.number}-of-{shard.total}.log" if shard else FILE_NAME)
         self._run = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}"
         self._start, self._is_broken = time.monotonic(), False
         self._one_line_at_a_time = threading.Lock()
@@ -61,4 +63,4 @@ class RunLog:
                 file.write(text)
         except OutputError as error:
             self._is_broken = True
-            show_warning(FILE_NAME, f"{error}; the run goes on without a log")
+            show_warning(self._path.name, f"{error}; the run goes on without a log")

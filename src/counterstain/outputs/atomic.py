@@ -7,6 +7,7 @@ writing, an error or Ctrl-C, removes the hidden name. Knows nothing about what i
 import errno
 import os
 import re
+import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -46,7 +47,7 @@ def replacing(path: Path) -> Iterator[Path]:
     OutputError
         The operating system refuses; what was at ``path`` before is unchanged.
     """
-    hidden = path.with_name(f".{path.name}.{os.getpid()}.part")
+    hidden = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.part")  # other machines have the same numbers
     with explained(path):
         try:
             yield hidden
