@@ -11,10 +11,10 @@ import time
 import numpy as np
 import pytest
 from PIL import Image
+from tables import assert_same_cells
 
 from counterstain import cluster, passes, pipeline, worker
 from counterstain.cells import seams
-from counterstain.cells.table import COLUMNS
 from counterstain.cluster import Cluster, cluster_at, model_at
 from counterstain.errors import BundleError, OutputError, SlideError, UsageError
 from counterstain.inference.classical import ClassicalBackend
@@ -99,10 +99,7 @@ def at_work(scheduler):
 
 def assert_same(one, other):
     assert len(one.cells) == len(other.cells) > 500
-    for name in COLUMNS:
-        np.testing.assert_array_equal(one.cells[name], other.cells[name], err_msg=name)
-    for ring, expected in zip(one.cells.outlines, other.cells.outlines, strict=True):
-        np.testing.assert_array_equal(ring, expected)
+    assert_same_cells(one.cells, other.cells)
     assert one.scores == other.scores
     assert one.tissue_mm2 == other.tissue_mm2
     assert one.warnings == other.warnings

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tables import assert_same_cells
 
 from counterstain import passes, pipeline
 from counterstain.cells import parts, seams
 from counterstain.cells.segment import CellOptions
-from counterstain.cells.table import COLUMNS
 from counterstain.errors import OutputError, SlideError, UsageError
 from counterstain.geometry import Box
 from counterstain.inference.classical import ClassicalBackend
@@ -72,11 +72,7 @@ def small_limits(request, monkeypatch):
 
 
 def assert_same(one, other):
-    assert len(one.cells) == len(other.cells)
-    for name in COLUMNS:
-        np.testing.assert_array_equal(one.cells[name], other.cells[name], err_msg=name)
-    for ring, expected in zip(one.cells.outlines, other.cells.outlines, strict=True):
-        np.testing.assert_array_equal(ring, expected)
+    assert_same_cells(one.cells, other.cells)
     assert one.scores == other.scores
     assert one.tissue_mm2 == other.tissue_mm2
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from counterstain.cells.table import Cells
+from counterstain.cells.table import CellTable
 from counterstain.inference.bundle import Manifest
 from counterstain.scoring.base import Score
 from counterstain.slides.base import Slide
@@ -19,7 +19,7 @@ class Analysis:
     fingerprint: str
     """``Backend.fingerprint`` of the model that ran."""
     maps: Maps
-    cells: Cells
+    cells: CellTable
     scores: tuple[Score, ...]
     tissue_mm2: float | None = None
     """Area of the tissue on the slide in square millimetres, as seen on a thumbnail; None when it was not looked for."""

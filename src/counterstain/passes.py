@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from counterstain.cells.decoder import Decoder
 from counterstain.cells.parts import part_path, segment_kept
-from counterstain.cells.seams import blocks
+from counterstain.cells.seams import BLOCK_PX, blocks
 from counterstain.cells.segment import CellOptions, Rules, rules_for
-from counterstain.cells.table import Cells
+from counterstain.cells.table import CellTable
 from counterstain.errors import SlideError
 from counterstain.geometry import Box
 from counterstain.inference.ahead import ahead
@@ -84,11 +84,13 @@ class Run:
     stopwatch: Stopwatch
     workers: Workers | None = None
     """Who does the tiles and blocks; None is this process."""
+    cutting_threads: int = 1
+    """Blocks that this process cuts at the same time."""
 
 
 def passes_on_disk(
     run: Run, options: CellOptions, work: Path, *, batch_size: int = 1, modalities: bool = True, restart: bool = False
-) -> tuple[Maps, Cells]:
+) -> tuple[Maps, CellTable]:
     """Infer all tiles that show tissue into maps on disk and cut the nuclei, without what is done already.
 
     Parameters
@@ -119,7 +121,7 @@ def passes_on_disk(
         if run.workers:
             _cut_missing(run, chosen, rules, errand)
         on_block = None if run.workers else run.on_block
-        return maps, segment_kept(run.slide, maps, chosen, rules, work / CELLS, on_block=on_block)
+        return maps, segment_kept(run.slide, maps, chosen, rules, work / CELLS, threads=run.cutting_threads, on_block=on_block)
 
 
 def needed(panel: Panel) -> Panel:
@@ -139,6 +141,7 @@ def settings_of(run: Run, options: CellOptions, panel: Panel) -> dict[str, Any]:
         "tissue": hashlib.sha256(run.tissue.mask.tobytes()).hexdigest()[:16],
         "model": run.backend.fingerprint,
         "tiles": [grid.tile_px, grid.margin_px, grid.stride_px],
+        "blocks": BLOCK_PX,
         "maps": [channel.name for channel in panel.channels],
         **asdict(options),
     }

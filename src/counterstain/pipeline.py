@@ -10,10 +10,10 @@ from pathlib import Path
 
 from counterstain.analysis import Analysis
 from counterstain.cells.segment import CellOptions, area_warning, segment
-from counterstain.cells.table import Cells
+from counterstain.cells.table import CellColumns, CellTable
 from counterstain.errors import SlideError, UsageError
 from counterstain.geometry import MPP_AT_1X
-from counterstain.inference.backend import Backend
+from counterstain.inference.backend import Backend, available_threads
 from counterstain.inference.bundle import Manifest
 from counterstain.inference.run import grid_of, infer
 from counterstain.inference.stopwatch import Stopwatch
@@ -38,6 +38,9 @@ IN_MEMORY_PIXELS = 100_000_000
 
 THUMBNAIL_PX = 1024
 
+MOST_CUTTING_THREADS = 4
+"""More take memory, 150 MB each, and wait for one another."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnalyzeOptions:
@@ -51,6 +54,9 @@ class AnalyzeOptions:
     modalities: bool = True
     """Whether a slide whose maps are on disk keeps those of all modalities, or only those that cells are cut from and measured
     on. In memory all are kept."""
+    threads: int | None = None
+    """CPU threads that cut nuclei, of which no more than ``MOST_CUTTING_THREADS`` are used; None takes those that the process
+    may use. Those of the model are the model's."""
     restart: bool = False
     """Whether an interrupted run with other settings is thrown away, not refused."""
 
@@ -106,6 +112,7 @@ def analyze(
             on_block=on_block,
             stopwatch=stopwatch,
             workers=workers,
+            cutting_threads=min(options.threads or available_threads(), MOST_CUTTING_THREADS),
         )
         maps, cells = _passes(run, options, work)
         with stopwatch("scores"):
@@ -123,7 +130,7 @@ def analyze(
     )
 
 
-def _passes(run: Run, options: AnalyzeOptions, work: Path | None) -> tuple[Maps, Cells]:
+def _passes(run: Run, options: AnalyzeOptions, work: Path | None) -> tuple[Maps, CellTable]:
     """Take the way that the slide needs. Workers share a folder even where memory would do, and leave no glass out there."""
     fits = run.grid.size.area <= IN_MEMORY_PIXELS
     if fits and run.workers is None:
@@ -138,14 +145,14 @@ def _passes(run: Run, options: AnalyzeOptions, work: Path | None) -> tuple[Maps,
     )
 
 
-def passes_in_memory(run: Run, options: AnalyzeOptions) -> tuple[Maps, Cells]:
+def passes_in_memory(run: Run, options: AnalyzeOptions) -> tuple[Maps, CellTable]:
     """Infer every tile, glass or not, and cut the nuclei."""
     manifest = run.backend.manifest
     count = _counter(len(run.grid), run.on_progress)
     tiles = infer(run.slide, run.backend, run.grid, batch_size=options.batch_size, on_tile=count, stopwatch=run.stopwatch)
     maps = stitch(tiles, size=run.grid.size, mpp=manifest.mpp, panel=manifest.panel)
     with run.stopwatch("cells"):
-        return maps, segment(run.slide, maps, options.cells, decoder=manifest.decoder)
+        return maps, segment(run.slide, maps, options.cells, decoder=manifest.decoder, threads=run.cutting_threads)
 
 
 def check_countable(slide: Slide) -> None:
@@ -181,7 +188,7 @@ def _checked_work(run: Run, work: Path | None) -> Path:
     return work
 
 
-def warnings_of(slide: Slide, manifest: Manifest, cells: Cells, scores: tuple[Score, ...]) -> tuple[str, ...]:
+def warnings_of(slide: Slide, manifest: Manifest, cells: CellColumns, scores: tuple[Score, ...]) -> tuple[str, ...]:
     """Return what makes the numbers less sure: a guessed pixel size, nuclei of an odd size, and what the scores warn about."""
     found = []
     if slide.resolution.source == "assumed":

@@ -39,5 +39,13 @@ def test_the_thresholds_are_stored_and_the_given_table_is_left_alone():
     assert classify(cells, 0.5, None)["is_positive"].tolist() == [True]
 
 
+def test_the_parts_say_what_the_whole_says():
+    cells = classify(table([0.1, 0.9, 0.5], [0, 0, 0.9]), 0.6, 0.8)
+    (part,) = cells.parts()
+    assert part["is_positive"].tolist() == cells["is_positive"].tolist() == [False, True, True]
+    assert part.thresholds == cells.thresholds
+    assert len(part.outlines) == len(cells) == 3
+
+
 def test_an_empty_table_stays_empty():
     assert len(classify(table([], []), 0.5, 0.5)) == 0

@@ -1,15 +1,45 @@
 """Call nuclei positive or negative, from the table alone: no maps, no pixels."""
 
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from counterstain.cells.table import Cells
+from counterstain.cells.table import Cells, CellTable, Thresholds
 
 
-def classify(cells: Cells, threshold: float, marker_threshold: float | None) -> Cells:
-    """Return the table with ``is_positive`` made anew and the two thresholds stored.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Classified:
+    """A table, in memory or on disk, whose nuclei are called by other thresholds."""
+
+    cells: CellTable
+    threshold: float
+    marker_threshold: float | None
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """Those of the table, with these two instead of its own."""
+        return {**self.cells.thresholds, "threshold": self.threshold, "marker_threshold": self.marker_threshold}
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+    def __getitem__(self, column: str) -> NDArray[Any]:
+        if column != "is_positive":
+            return self.cells[column]
+        return positive(self.cells["p_positive"], self.cells["marker_max"], self.threshold, self.marker_threshold)
+
+    def parts(self) -> Iterator[Cells]:
+        """Yield the parts of the table with ``is_positive`` made anew."""
+        for part in self.cells.parts():
+            called = positive(part["p_positive"], part["marker_max"], self.threshold, self.marker_threshold)
+            yield replace(part, columns={**part.columns, "is_positive": called}, thresholds=self.thresholds)
+
+
+def classify(cells: CellTable, threshold: float, marker_threshold: float | None) -> Classified:
+    """Return the table with ``is_positive`` made anew and the two thresholds stored; the given table is left alone.
 
     A nucleus is positive when ``p_positive`` is at least ``threshold`` (a tie is positive), or when its ``marker_max`` is above
     ``marker_threshold``: as in the published rule, the marker can promote a nucleus and never demotes one.
@@ -19,10 +49,7 @@ def classify(cells: Cells, threshold: float, marker_threshold: float | None) -> 
     threshold : in [0, 1], of the probability.
     marker_threshold : in [0, 1], of the marker map; None leaves the marker out.
     """
-    columns = dict(cells.columns)
-    columns["is_positive"] = positive(cells["p_positive"], cells["marker_max"], threshold, marker_threshold)
-    thresholds = {**cells.thresholds, "threshold": threshold, "marker_threshold": marker_threshold}
-    return replace(cells, columns=columns, thresholds=thresholds)
+    return Classified(cells=cells, threshold=threshold, marker_threshold=marker_threshold)
 
 
 def positive(

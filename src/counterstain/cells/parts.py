@@ -1,4 +1,4 @@
-"""The tables of finished blocks on disk, so that a run that is killed need not cut them again.
+"""The tables of finished blocks on disk: a run that is killed need not cut them again, and none of them stays in memory.
 
 A part is an ``.npz`` of the columns, the outlines strung together and the number of points of each. It appears as a whole.
 """
@@ -6,20 +6,70 @@ A part is an ``.npz`` of the columns, the outlines strung together and the numbe
 import os
 import secrets
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from counterstain.cells.seams import joined
 from counterstain.cells.segment import Rules, segment_block
-from counterstain.cells.table import COLUMNS, Cells
+from counterstain.cells.table import COLUMNS, Cells, Thresholds
+from counterstain.cells.threads import in_threads
+from counterstain.errors import OutputError
 from counterstain.geometry import Box
 from counterstain.slides.base import Slide
+from counterstain.slides.taking_turns import TakingTurns
 from counterstain.stitching.maps import Maps
 
+Content = TypeVar("Content")
+
 _POINTS, _LENGTHS = "outline_points", "outline_lengths"
+_DAMAGES = (FileNotFoundError, zipfile.BadZipFile, EOFError, KeyError, ValueError)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptCells:
+    """A ``CellTable`` over the tables of all blocks of a slide; in memory are the columns that were asked for.
+
+    Raises
+    ------
+    OutputError
+        A table of a block was taken away or damaged in the meantime.
+    """
+
+    folder: Path
+    blocks: tuple[Box, ...]
+    """Of one lattice, row by row."""
+    thresholds: Thresholds
+    count: int
+    _columns: dict[str, NDArray[Any]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, column: str) -> NDArray[Any]:
+        if column not in self._columns:
+            parts = [self._column(row, column) for row in _rows(self.blocks)]
+            self._columns[column] = np.concatenate([np.empty(0, COLUMNS[column]), *parts], dtype=COLUMNS[column])
+        return self._columns[column]
+
+    def parts(self) -> Iterator[Cells]:
+        """Yield the nuclei of one row of blocks after the other: by their first pixels, none belongs between two rows."""
+        for row in _rows(self.blocks):
+            paths = [part_path(self.folder, block) for block in row]
+            yield joined([_there(read_part(path, self.thresholds), path) for path in paths], self.thresholds)
+
+    def _column(self, row: Sequence[Box], column: str) -> NDArray[Any]:
+        """Return a column of the nuclei of one row of blocks, in the order of ``cell_id``."""
+        paths = [part_path(self.folder, block) for block in row]
+        pairs = [_there(_read_columns(path, ("cell_id", column)), path) for path in paths]
+        order = np.argsort(np.concatenate([cell_ids for cell_ids, _ in pairs]), kind="stable")
+        values: NDArray[Any] = np.concatenate([values for _, values in pairs])[order]
+        return values
 
 
 def segment_kept(
@@ -29,28 +79,36 @@ def segment_kept(
     rules: Rules,
     folder: Path,
     *,
+    threads: int = 1,
     on_block: Callable[[int, int], None] | None = None,
-) -> Cells:
+) -> KeptCells:
     """Return the table of the nuclei of some blocks, taking those that are in the folder from there.
 
     Parameters
     ----------
-    blocks : of one lattice, each of maps that are finished.
+    blocks : of one lattice, row by row, each of maps that are finished.
     folder : made when missing; gets the table of each block as soon as it is cut.
+    threads : blocks that are cut at the same time.
     on_block : called with the number of blocks done and of all blocks after each.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    parts = []
-    for done, block in enumerate(blocks, start=1):
-        path = part_path(folder, block)
-        part = read_part(path, rules.thresholds)
-        if part is None:
-            part = segment_block(slide, maps, block, rules)
-            write_part(path, part)
-        parts.append(part)
+    shared, total = TakingTurns(slide), 0
+    counts = in_threads(lambda block: _kept(shared, maps, block, rules, folder), blocks, threads)
+    for done, count in enumerate(counts, start=1):
+        total += count
         if on_block:
             on_block(done, len(blocks))
-    return joined(parts, rules.thresholds)
+    return KeptCells(folder=folder, blocks=tuple(blocks), thresholds=rules.thresholds, count=total)
+
+
+def _kept(slide: Slide, maps: Maps, block: Box, rules: Rules, folder: Path) -> int:
+    """Write the table of a block unless it is there, and return the number of its nuclei."""
+    path = part_path(folder, block)
+    part = read_part(path, rules.thresholds)
+    if part is None:
+        part = segment_block(slide, maps, block, rules)
+        write_part(path, part)
+    return len(part)
 
 
 def part_path(folder: Path, block: Box) -> Path:
@@ -68,14 +126,36 @@ def write_part(path: Path, cells: Cells) -> None:
     os.replace(hidden, path)  # noqa: PTH105 (the one call that disk-full tests intercept)
 
 
-def read_part(path: Path, thresholds: dict[str, float | str | None]) -> Cells | None:
+def read_part(path: Path, thresholds: Thresholds) -> Cells | None:
     """Return the table that ``write_part`` wrote, or None when there is none that can be read."""
+    found = _read_columns(path, (*COLUMNS, _POINTS, _LENGTHS))
+    if found is None:
+        return None
+    *columns, points, lengths = found
+    try:
+        return Cells(columns=dict(zip(COLUMNS, columns, strict=True)), outlines=_rings(points, lengths), thresholds=thresholds)
+    except ValueError:
+        return None
+
+
+def _read_columns(path: Path, names: Sequence[str]) -> list[NDArray[Any]] | None:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
-            columns = {name: content[name] for name in COLUMNS}
-            return Cells(columns=columns, outlines=_rings(content[_POINTS], content[_LENGTHS]), thresholds=thresholds)
-    except (FileNotFoundError, zipfile.BadZipFile, EOFError, KeyError, ValueError):
+            return [content[name] for name in names]
+    except _DAMAGES:
         return None
+
+
+def _there(content: Content | None, path: Path) -> Content:
+    if content is None:
+        raise OutputError(f"{path} was taken away or damaged by another program; run the command again")
+    return content
+
+
+def _rows(blocks: Sequence[Box]) -> Iterator[list[Box]]:
+    """Yield the blocks of each row of the lattice."""
+    for _, row in groupby(blocks, key=lambda block: block.row):
+        yield [*row]
 
 
 def _rings(points: NDArray[np.float64], lengths: NDArray[np.int64]) -> list[NDArray[np.float64]]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from counterstain.cells.decoder import Nuclei, numbered_by_first_pixel
-from counterstain.cells.table import COLUMNS, Cells
+from counterstain.cells.table import COLUMNS, Cells, Thresholds
 from counterstain.geometry import Box, Size
 
 BLOCK_PX = 1024
@@ -81,7 +81,7 @@ def touching_border(piece: Piece, size: Size) -> NDArray[np.bool_]:
     return np.isin(np.arange(1, len(piece.nuclei.p_positive) + 1), found)
 
 
-def joined(parts: Sequence[Cells], thresholds: dict[str, float | str | None]) -> Cells:
+def joined(parts: Sequence[Cells], thresholds: Thresholds) -> Cells:
     """Return one table of all rows of the parts, in the order of ``cell_id``; empty without parts."""
     columns = {
         name: np.concatenate([part[name] for part in parts] or [np.empty(0, dtype)]).astype(dtype, copy=False)

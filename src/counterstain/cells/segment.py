@@ -19,11 +19,13 @@ from counterstain.cells.describe import described
 from counterstain.cells.measure import gather
 from counterstain.cells.outlines import outlines
 from counterstain.cells.seams import BLOCK_PX, HALO_UM, Piece, blocks, cut_block, joined, no_wider
-from counterstain.cells.table import COLUMNS, FLAG_TOUCHES_BORDER, Cells
+from counterstain.cells.table import COLUMNS, FLAG_TOUCHES_BORDER, CellColumns, Cells, Thresholds
+from counterstain.cells.threads import in_threads
 from counterstain.cells.watershed import Watershed
 from counterstain.errors import UsageError
 from counterstain.geometry import Box
 from counterstain.slides.base import Slide
+from counterstain.slides.taking_turns import TakingTurns
 from counterstain.stitching.maps import Maps
 
 DecoderName = Literal["watershed", "deepliif"]
@@ -71,11 +73,13 @@ class Rules:
 
     decoder: Decoder
     options: CellOptions
-    thresholds: dict[str, float | str | None]
+    thresholds: Thresholds
     """What the table says that it was made with."""
 
 
-def segment(slide: Slide, maps: Maps, options: CellOptions, *, decoder: DecoderName, block_px: int = BLOCK_PX) -> Cells:
+def segment(
+    slide: Slide, maps: Maps, options: CellOptions, *, decoder: DecoderName, block_px: int = BLOCK_PX, threads: int = 1
+) -> Cells:
     """Cut the maps into nuclei and describe each.
 
     Rows are in the order of ``cell_id``, which is the first pixel of the nucleus (topmost row, then leftmost) at the
@@ -89,7 +93,8 @@ def segment(slide: Slide, maps: Maps, options: CellOptions, *, decoder: DecoderN
     maps : of the whole slide, with a ``segmentation`` channel.
     options : thresholds and limits.
     decoder : the bundle's; used when the options name none.
-    block_px : side of the blocks that are cut one after the other; no nucleus depends on it.
+    block_px : side of the blocks that are cut; no nucleus depends on it.
+    threads : blocks that are cut at the same time.
 
     Raises
     ------
@@ -97,7 +102,9 @@ def segment(slide: Slide, maps: Maps, options: CellOptions, *, decoder: DecoderN
         The model has no segmentation channel, so it cannot be cut into nuclei.
     """
     rules = rules_for(maps, options, decoder=decoder, block_px=block_px)
-    return joined([segment_block(slide, maps, block, rules) for block in blocks(maps.size, block_px)], rules.thresholds)
+    shared = TakingTurns(slide)
+    parts = in_threads(lambda block: segment_block(shared, maps, block, rules), blocks(maps.size, block_px), threads)
+    return joined([*parts], rules.thresholds)
 
 
 def rules_for(
@@ -154,7 +161,7 @@ def segment_block(slide: Slide, maps: Maps, block: Box, rules: Rules) -> Cells:
     )
 
 
-def area_warning(cells: Cells, expected_range: tuple[float, float]) -> str | None:
+def area_warning(cells: CellColumns, expected_range: tuple[float, float]) -> str | None:
     """Return a warning when the median nuclear area lies outside the expected range, else None.
 
     Nuclei at the image border are left out, as they are cut. A wrong pixel size is the usual cause: a factor of 2 in the
@@ -217,9 +224,9 @@ def _within_limits(nuclei: Nuclei, options: CellOptions, mpp: float) -> Nuclei:
     return Nuclei(labels=labels, p_positive=nuclei.p_positive[kept - 1])
 
 
-def _thresholds(name: DecoderName, options: CellOptions) -> dict[str, float | str | None]:
+def _thresholds(name: DecoderName, options: CellOptions) -> Thresholds:
     """Everything that shaped the table; settings that the decoder does not read are left out."""
-    shared: dict[str, float | str | None] = {
+    shared: Thresholds = {
         "decoder": name,
         "threshold": options.threshold,
         "marker_threshold": options.marker_threshold,

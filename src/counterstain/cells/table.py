@@ -1,7 +1,11 @@
-"""The cells table: one row per nucleus, units in the column names, outlines beside it."""
+"""The cells table: one row per nucleus, units in the column names, outlines beside it.
 
+``Cells`` holds it in memory. What scores and writes nuclei takes any ``CellTable``, which may also lie on disk.
+"""
+
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,16 +37,57 @@ FLAG_TOUCHES_BORDER = 1
 """Bit of ``flags``: the nucleus touches the border of the image, so its area and shape are those of a part."""
 
 
+Thresholds = dict[str, float | str | None]
+"""What made a table: decoder, probability and area limits."""
+
+
+class CellColumns(Protocol):
+    """The columns of some nuclei: all that a score needs."""
+
+    def __len__(self) -> int:
+        """Return the number of nuclei."""
+
+    def __getitem__(self, column: str) -> NDArray[Any]:
+        """Return a column of ``COLUMNS``, (n,)."""
+
+
+class CellTable(CellColumns, Protocol):
+    """All nuclei of one slide, wherever they are kept."""
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """What made the table."""
+
+    def parts(self) -> Iterator["Cells"]:
+        """Yield the table piece by piece, in the order of ``cell_id``, so that one piece at a time is in memory."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChosenCells:
+    """The columns of some nuclei of a table."""
+
+    cells: CellColumns
+    chosen: NDArray[np.bool_]
+    """(n,) bool over the rows of the table."""
+
+    def __len__(self) -> int:
+        return int(np.count_nonzero(self.chosen))
+
+    def __getitem__(self, column: str) -> NDArray[Any]:
+        values: NDArray[Any] = self.cells[column][self.chosen]
+        return values
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cells:
-    """All nuclei of one slide."""
+    """All nuclei of one slide, or of a part of it, in memory."""
 
     columns: dict[str, NDArray[Any]]
     """The columns of ``COLUMNS``, in that order, each of shape (n,)."""
     outlines: list[NDArray[np.float64]]
     """Per cell an open ring of (k, 2) float64 (row, col) corners in slide pixels; pixel r, c covers [r, r + 1) x [c, c + 1)."""
-    thresholds: dict[str, float | str | None] = field(default_factory=dict)
-    """What made the table: decoder, probability and area limits."""
+    thresholds: Thresholds = field(default_factory=dict)
+    """What made the table."""
 
     def __post_init__(self) -> None:
         if list(self.columns) != list(COLUMNS):
@@ -56,3 +101,7 @@ class Cells:
 
     def __getitem__(self, column: str) -> NDArray[Any]:
         return self.columns[column]
+
+    def parts(self) -> Iterator["Cells"]:
+        """Yield the table itself."""
+        yield self

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from counterstain.cells.classify import classify
-from counterstain.cells.table import Cells
+from counterstain.cells.table import CellTable
 from counterstain.cli.console import show_columns
 from counterstain.outputs.rescored import FILE_NAME, write_scores
 from counterstain.outputs.results import Record, read_cells, results_in
@@ -51,7 +51,7 @@ def _rescore_one(folder: Path, content: Record, settings: Mapping[str, Any]) -> 
     return write_scores(folder, content, cells, scores, regions=str(file or ""))
 
 
-def _classified(cells: Cells, settings: Mapping[str, Any]) -> Cells:
+def _classified(cells: CellTable, settings: Mapping[str, Any]) -> CellTable:
     """Return the cells called by the thresholds that were given, else by those of the result."""
     given = {name: settings[name] for name in ("threshold", "marker_threshold") if settings[name] is not None}
     if not given:

@@ -79,7 +79,7 @@ def make_job(out: Path, settings: Mapping[str, Any]) -> Job:
     if settings.get("regions"):
         read_regions(settings["regions"], mpp=1.0)  # a file that is wrong for every slide is refused before any work
     given = {name: settings[name] for name in CELL_OPTIONS if settings.get(name) is not None}
-    options = AnalyzeOptions(cells=CellOptions(**given))
+    options = AnalyzeOptions(cells=CellOptions(**given), threads=settings["threads"])
     backend = load_backend(
         settings["bundle"], threads=settings["threads"], engine=settings["engine"], precision=settings["precision"]
     )

@@ -4,14 +4,14 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.segmentation import find_boundaries
 
-from counterstain.cells.table import Cells
+from counterstain.cells.table import CellTable
 from counterstain.geometry import Box
 
 CELLS_AT_ONCE = 4096
 """How many outlines are scanned together, so that memory stays small."""
 
 
-def painted_labels(cells: Cells, box: Box, scale: float | tuple[float, float]) -> NDArray[np.int32]:
+def painted_labels(cells: CellTable, box: Box, scale: float | tuple[float, float]) -> NDArray[np.int32]:
     """Fill every outline with the number of its row in the table, counted from 1.
 
     Parameters
@@ -24,10 +24,13 @@ def painted_labels(cells: Cells, box: Box, scale: float | tuple[float, float]) -
     (h, w) int32, 0 = background. A pixel belongs to a cell whose outline holds the pixel's centre; the later cell wins.
     """
     labels = np.zeros((box.height, box.width), np.int32)
-    for first in range(0, len(cells), CELLS_AT_ONCE):
-        rings = [outline * scale - (box.row, box.col) for outline in cells.outlines[first : first + CELLS_AT_ONCE]]
-        number, row, left, right = _spans(rings)
-        _fill(labels, number + first + 1, row, left, right)
+    before = 0
+    for part in cells.parts():
+        for first in range(0, len(part), CELLS_AT_ONCE):
+            rings = [outline * scale - (box.row, box.col) for outline in part.outlines[first : first + CELLS_AT_ONCE]]
+            number, row, left, right = _spans(rings)
+            _fill(labels, number + before + first + 1, row, left, right)
+        before += len(part)
     return labels
 
 

@@ -67,9 +67,12 @@ def write_geojson_gz(analysis: Analysis, path: Path) -> None:
 def _write_features(analysis: Analysis, file: TextIO) -> None:
     """Write one feature after the other, so that no more than one is in memory."""
     file.write(f'{{"type": "FeatureCollection", "counterstain": {{"format_version": {FORMAT_VERSION}}}, "features": [')
-    for row in range(len(analysis.cells)):
-        file.write("\n" if row == 0 else ",\n")
-        file.write(json.dumps(feature(analysis.cells, row, analysis.slide.name), allow_nan=False, ensure_ascii=False))
+    separator = "\n"
+    for part in analysis.cells.parts():
+        for row in range(len(part)):
+            written = json.dumps(feature(part, row, analysis.slide.name), allow_nan=False, ensure_ascii=False)
+            file.write(separator + written)
+            separator = ",\n"
     file.write("\n]}\n")
 
 

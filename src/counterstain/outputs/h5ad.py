@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from counterstain.analysis import Analysis
+from counterstain.cells.table import COLUMNS
 from counterstain.outputs.atomic import replacing
 from counterstain.outputs.version import FORMAT_VERSION
 
@@ -23,7 +24,7 @@ POSITIONS = ("col", "row")
 def write_h5ad(analysis: Analysis, path: Path) -> None:
     """Write intensities as ``X``, the other columns as ``obs``, and positions as (x, y) in ``obsm``."""
     cells = analysis.cells
-    names = [name for name in cells.columns if name not in INTENSITIES]
+    names = [name for name in COLUMNS if name not in INTENSITIES]
     obs = pd.DataFrame({name: cells[name] for name in names}, index=cells["cell_id"].astype(str))
     table = anndata.AnnData(
         X=np.column_stack([cells[name] for name in INTENSITIES]).astype(np.float32),

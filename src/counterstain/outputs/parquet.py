@@ -23,12 +23,11 @@ def write_parquet(analysis: Analysis, path: Path) -> None:
     fields = [(name, pyarrow.from_numpy_dtype(kind)) for name, kind in COLUMNS.items()]
     schema = pyarrow.schema(fields, metadata={"counterstain.format_version": str(FORMAT_VERSION)})
     with replacing(path) as hidden, pyarrow.parquet.ParquetWriter(hidden, schema, compression="zstd") as writer:
-        for first in range(0, len(analysis.cells), ROWS_AT_ONCE):
-            group = [
-                pyarrow.array(column[first : first + ROWS_AT_ONCE], from_pandas=True)
-                for column in analysis.cells.columns.values()
-            ]
-            writer.write_table(pyarrow.table(group, schema=schema))
+        for part in analysis.cells.parts():
+            for first in range(0, len(part), ROWS_AT_ONCE):
+                rows = slice(first, first + ROWS_AT_ONCE)
+                group = [pyarrow.array(column[rows], from_pandas=True) for column in part.columns.values()]
+                writer.write_table(pyarrow.table(group, schema=schema))
 
 
 def read_parquet(path: Path) -> Cells:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from counterstain.analysis import Analysis
-from counterstain.cells.table import Cells
+from counterstain.cells.table import CellColumns
 from counterstain.outputs.atomic import replacing
 from counterstain.outputs.version import FORMAT_VERSION
 from counterstain.scoring.base import Score
@@ -87,7 +87,7 @@ def _fits(value: Any, shape: Any) -> bool:
     return isinstance(value, shape) and (shape is bool or not isinstance(value, bool))
 
 
-def counts_of(cells: Cells) -> dict[str, int]:
+def counts_of(cells: CellColumns) -> dict[str, int]:
     """Return the number of nuclei, in all and by class."""
     positive = int(cells["is_positive"].sum())
     return {"nuclei": len(cells), "positive": positive, "negative": len(cells) - positive}

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from counterstain.cells.table import Cells
+from counterstain.cells.table import CellTable
 from counterstain.outputs.atomic import replacing
 from counterstain.outputs.record import FILE_NAME as RECORD_NAME
 from counterstain.outputs.record import counts_of, finite, score_record
@@ -16,7 +16,7 @@ FORMAT_NAME = "counterstain scores"
 
 
 def write_scores(
-    folder: Path, content: dict[str, Any], cells: Cells, scores: tuple[Score, ...], *, regions: str = ""
+    folder: Path, content: dict[str, Any], cells: CellTable, scores: tuple[Score, ...], *, regions: str = ""
 ) -> dict[str, Any]:
     """Write the scores into a result folder, add the file to the list of the folder's files, and return what was written.
 

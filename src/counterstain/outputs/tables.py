@@ -21,13 +21,13 @@ NO_OUTLINE: NDArray[np.float64] = np.zeros((0, 2))
 
 def write_csv(analysis: Analysis, path: Path) -> None:
     """Write the table with a header, comma-separated, UTF-8; an empty field is a value that does not exist."""
-    columns = analysis.cells.columns
     with replacing(path) as hidden, hidden.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        for first in range(0, len(analysis.cells), ROWS_AT_ONCE):
-            part = slice(first, first + ROWS_AT_ONCE)
-            writer.writerows(zip(*(_as_text(column[part]) for column in columns.values()), strict=True))
+        writer.writerow(COLUMNS)
+        for part in analysis.cells.parts():
+            for first in range(0, len(part), ROWS_AT_ONCE):
+                rows = slice(first, first + ROWS_AT_ONCE)
+                writer.writerows(zip(*(_as_text(column[rows]) for column in part.columns.values()), strict=True))
 
 
 def read_csv(path: Path) -> Cells:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from counterstain.cells.table import Cells
+from counterstain.cells.table import CellColumns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,5 +27,5 @@ class Score:
 class Scorer(Protocol):
     """A rule that turns cells into one score."""
 
-    def __call__(self, cells: Cells) -> Score:
+    def __call__(self, cells: CellColumns) -> Score:
         """Score all cells of the table; an empty table gives a NaN value and a warning."""

@@ -3,11 +3,11 @@
 import numpy as np
 from scipy.special import gammaincinv
 
-from counterstain.cells.table import Cells
+from counterstain.cells.table import CellColumns
 from counterstain.scoring.base import Score
 
 
-def densities(cells: Cells, area_mm2: float) -> list[Score]:
+def densities(cells: CellColumns, area_mm2: float) -> list[Score]:
     """Return the density of all nuclei and that of the positive ones.
 
     The 95 % interval is the exact one of a Poisson count (Garwood, Biometrika 28 (1936) 437-442). It knows nothing of clusters,

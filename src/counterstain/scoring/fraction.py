@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from counterstain.cells.table import Cells
+from counterstain.cells.table import CellColumns
 from counterstain.scoring.base import Score
 
 BLOCK_UM = 250.0
@@ -18,7 +18,7 @@ Z_95 = 1.959963984540054
 """Standard normal quantile at 97.5 %."""
 
 
-def percent_positive(cells: Cells) -> Score:
+def percent_positive(cells: CellColumns) -> Score:
     """Return the percentage of nuclei that are positive.
 
     The 95 % interval is Wilson's when all nuclei lie in one block of about 250 um. With several blocks it is a percentile
@@ -59,7 +59,7 @@ def wilson(hits: int, total: int) -> tuple[float, float]:
     return low, high
 
 
-def _counts_by_block(cells: Cells) -> NDArray[np.int64]:
+def _counts_by_block(cells: CellColumns) -> NDArray[np.int64]:
     """Return (blocks, 2) int64 of positive and all nuclei, for the blocks that hold any.
 
     The extent of the nuclei is divided equally, so that no thin strip at an edge counts as a block.

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from counterstain.cells.table import Cells
+from counterstain.cells.table import CellColumns, ChosenCells
 from counterstain.scoring.base import Score, Scorer
 from counterstain.scoring.density import densities
 
@@ -32,13 +32,12 @@ class Region:
 
 
 def score_regions(
-    cells: Cells, regions: Iterable[Region], scorers: Sequence[Scorer], *, mpp: float, tissue_mm2: float | None = None
+    cells: CellColumns, regions: Iterable[Region], scorers: Sequence[Scorer], *, mpp: float, tissue_mm2: float | None = None
 ) -> tuple[Score, ...]:
     """Score all nuclei, then those of each region.
 
     Parameters
     ----------
-    cells : may lack outlines; they are not used.
     scorers : applied to the nuclei of each region.
     mpp : micrometres per pixel of the slide.
     tissue_mm2 : area of the tissue in square millimetres; None leaves out the densities of the whole slide.
@@ -51,13 +50,13 @@ def score_regions(
     scores = [scorer(cells) for scorer in scorers]
     scores += densities(cells, tissue_mm2) if tissue_mm2 else []
     for region in regions:
-        part = rows_of(cells, inside(region, cells))
+        part = ChosenCells(cells=cells, chosen=inside(region, cells))
         found = [*(scorer(part) for scorer in scorers), *densities(part, region.area_px() * mpp**2 / 1e6)]
         scores += [replace(score, region=region.name) for score in found]
     return tuple(scores)
 
 
-def inside(region: Region, cells: Cells) -> NDArray[np.bool_]:
+def inside(region: Region, cells: CellColumns) -> NDArray[np.bool_]:
     """Return (n,) bool: which nuclei have their centroid in the region."""
     points = np.column_stack([cells["row_px"], cells["col_px"]]) + 0.5  # the first pixel's centre lies at 0.5, 0.5 of rings
     found = np.zeros(len(points), np.bool_)
@@ -89,12 +88,6 @@ def contains(rings: Sequence[Ring], points: NDArray[np.float64]) -> NDArray[np.b
     found = np.empty_like(odd)
     found[order] = odd
     return found
-
-
-def rows_of(cells: Cells, chosen: NDArray[np.bool_]) -> Cells:
-    """Return the table of the chosen rows."""
-    columns = {name: column[chosen] for name, column in cells.columns.items()}
-    return replace(cells, columns=columns, outlines=[cells.outlines[row] for row in np.flatnonzero(chosen)])
 
 
 def _area(ring: Ring) -> float:
