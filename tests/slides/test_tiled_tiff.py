@@ -7,7 +7,7 @@ from conformance.slide import SlideConformance
 
 from counterstain.errors import MissingResolutionError, UnreadableSlideError, UnsupportedSlideError
 from counterstain.geometry import Box, Size
-from counterstain.slides import opening, tiled_tiff
+from counterstain.slides import opening, tiled_tiff, tiles
 from counterstain.slides.base import Resolution
 from counterstain.slides.opening import open_slide
 from counterstain.slides.openslide import OpenSlideSlide
@@ -94,9 +94,9 @@ def test_jpeg_tiles_have_their_colours(tmp_path, write):
 def test_only_the_tiles_of_the_level_that_fits_are_decoded(tmp_path, monkeypatch, write, factor, level):
     image = tissue(400, 600)
     with open_slide(write(tmp_path / "a.tif", image)) as slide:
-        slide._tiles.clear()
-        decoded, decode = [], TiledTiffSlide._decode
-        monkeypatch.setattr(TiledTiffSlide, "_decode", lambda self, *tile: decoded.append(tile) or decode(self, *tile))
+        slide._tile.clear()
+        decoded, decode = [], slide._tile._decode
+        monkeypatch.setattr(slide._tile, "_decode", lambda *tile: decoded.append(tile) or decode(*tile))
         slide.read(Box(10, 10, 12, 12), slide.resolution.mpp * factor)
         assert {number for number, _ in decoded} == {level}
         assert len(decoded) <= 12 < 400 * 600 / (32 * 48)
@@ -113,11 +113,11 @@ def test_neighbouring_boxes_share_tiles_within_the_limit_of_the_cache(tmp_path, 
 
 def test_the_cache_is_bounded(tmp_path, monkeypatch):
     three_tiles = 3 * 32 * 48 * 3
-    monkeypatch.setattr(tiled_tiff, "CACHE_BYTES", three_tiles)
+    monkeypatch.setattr(tiles, "CACHE_BYTES", three_tiles)
     with open_slide(write_pyramid(tmp_path / "a.tif")) as slide:
         for _ in range(2):
             np.testing.assert_array_equal(slide.read(Box.whole(slide.size), MPP), tissue())
-            assert sum(tile.nbytes for tile in slide._tiles.values()) == slide._cached_bytes <= three_tiles
+            assert sum(tile.nbytes for tile in slide._tile._tiles.values()) == slide._tile.kept_bytes <= three_tiles
 
 
 def test_a_tile_that_the_file_leaves_out_is_white(tmp_path):
@@ -221,7 +221,8 @@ def test_a_corrupt_tile_is_named_and_the_others_are_read(tmp_path, compression):
     path.write_bytes(content)
     with open_slide(path) as slide:
         assert slide.read(Box(0, 0, 30, 40), MPP).shape == (30, 40, 3)
-        with pytest.raises(UnreadableSlideError, match=r"cannot decode tile 4 of level 0 of .*a\.tif"):
+        message = r"cannot decode tile 4 of level 0 of .*a\.tif, at row 32 and column 48"
+        with pytest.raises(UnreadableSlideError, match=message):
             slide.read(Box(40, 60, 5, 5), MPP)
 
 

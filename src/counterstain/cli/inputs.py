@@ -10,6 +10,7 @@ from counterstain.errors import SlideError, UnreadableSlideError, UsageError
 from counterstain.outputs.folder import is_output
 from counterstain.outputs.summary import FILE_NAME
 from counterstain.slides.opening import SLIDE_SUFFIXES, as_unicode, slide_name
+from counterstain.slides.sniffing import is_ome_zarr, is_zarr
 
 MAX_NAME_ROUNDS = 40
 """How many parent folders may be needed to tell two inputs apart."""
@@ -67,7 +68,7 @@ def folder_names(paths: list[Path]) -> list[str]:
 
 def _images_behind(name: str) -> list[Path]:
     path = Path(name)
-    if path.is_dir():
+    if path.is_dir() and not is_zarr(path):
         return _listed(sorted(path.iterdir()), f"{path} holds no image that can be read ({_suffixes()})")
     if path.exists() or not glob.has_magic(name):
         return [_checked(path)]
@@ -78,7 +79,7 @@ def _images_behind(name: str) -> list[Path]:
 def _checked(path: Path) -> Path:
     if not path.exists():
         raise UnreadableSlideError(f"{path} does not exist")
-    if not path.is_file():
+    if not path.is_file() and not is_zarr(path):
         raise UnreadableSlideError(f"{path} is a directory or a device, not a file")
     if is_output(path):
         raise UnreadableSlideError(f"{path} was written by an earlier run; name the original image instead")
@@ -93,7 +94,7 @@ def _listed(candidates: list[Path], message_when_none: str) -> list[Path]:
 
 
 def _is_image(path: Path) -> bool:
-    if path.name.startswith(".") or path.suffix.lower() not in SLIDE_SUFFIXES or not path.is_file():
+    if path.name.startswith(".") or path.suffix.lower() not in SLIDE_SUFFIXES or not (path.is_file() or is_ome_zarr(path)):
         return False
     return not is_output(path)
 

@@ -1,26 +1,27 @@
 """From a path to an open ``Slide``: the content says which reader, the suffix does not."""
 
+import importlib
+import importlib.util
 from pathlib import Path
-from typing import Literal
 
-from counterstain.errors import MissingResolutionError, UnreadableSlideError
+from counterstain.errors import MissingResolutionError, UnsupportedSlideError
 from counterstain.geometry import DEFAULT_MPP
 from counterstain.slides.array import ArraySlide
 from counterstain.slides.base import Resolution, Slide, stated_resolution
 from counterstain.slides.openslide import OpenSlideSlide, is_generic_tiff, is_whole_slide, stated_sides
-from counterstain.slides.raster import decode_raster, is_raster
+from counterstain.slides.raster import decode_raster
+from counterstain.slides.sniffing import kind_of
 from counterstain.slides.tiff import decode_tiff
 from counterstain.slides.tiff_resolution import Sides, sides_of_tiff
 from counterstain.slides.tiled_tiff import TiledTiffSlide, lacks_codec, reads_in_pieces
 
 RASTER_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".jp2", ".ppm", ".pgm"})
-WHOLE_SLIDE_SUFFIXES = frozenset({".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".svslide", ".dcm"})
+WHOLE_SLIDE_SUFFIXES = frozenset(
+    {".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".svslide", ".dcm", ".zarr", ".ozx"}
+)
 SLIDE_SUFFIXES = RASTER_SUFFIXES | WHOLE_SLIDE_SUFFIXES
-"""Lower-case suffixes of the files that a listing of a folder takes for slides. Any other file can be opened by naming it."""
-
-_TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-
-Kind = Literal["tiff", "raster", "other"]
+"""Lower-case suffixes of what a listing of a folder takes for slides; of folders, those that hold an OME-Zarr image. Any other
+slide can be opened by naming it."""
 
 
 def open_slide(path: str | Path, *, mpp: float | None = None, default_mpp: float = DEFAULT_MPP) -> Slide:
@@ -28,7 +29,7 @@ def open_slide(path: str | Path, *, mpp: float | None = None, default_mpp: float
 
     Parameters
     ----------
-    path : file to read.
+    path : file, or folder of an OME-Zarr, to read.
     mpp : micrometres per pixel at full size; wins over what the file says.
     default_mpp : taken, as ``assumed``, for a flat image that states none.
 
@@ -46,7 +47,9 @@ def open_slide(path: str | Path, *, mpp: float | None = None, default_mpp: float
     path = Path(path)
     if mpp is not None and not 0 < mpp < float("inf"):
         raise ValueError(f"mpp must be a positive number of micrometres per pixel, got {mpp}")
-    kind = _sniff(path)
+    kind = kind_of(path)
+    if kind == "zarr":
+        return _open_ome_zarr(path, mpp)
     if kind != "raster" and is_whole_slide(path):
         return _open_whole_slide(path, mpp)
     if kind == "tiff" and reads_in_pieces(path):
@@ -57,9 +60,9 @@ def open_slide(path: str | Path, *, mpp: float | None = None, default_mpp: float
 
 
 def slide_name(path: Path) -> str:
-    """Return the file name without its suffix, ``.ome.tif`` counting as one."""
-    stem = path.stem.removesuffix(".ome") or path.stem
-    return as_unicode(stem)
+    """Return the file name without its suffix, ``.ome.tif`` and ``.ome.zarr.zip`` counting as one."""
+    stem = path.stem.removesuffix(".zarr") if path.suffix.lower() == ".zip" else path.stem
+    return as_unicode(stem.removesuffix(".ome") or path.stem)
 
 
 def as_unicode(path: str | Path) -> str:
@@ -67,21 +70,13 @@ def as_unicode(path: str | Path) -> str:
     return str(path).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def _sniff(path: Path) -> Kind:
-    if path.exists() and not path.is_file():
-        raise UnreadableSlideError(f"{path} is a directory or a device, not a file")
-    try:
-        with path.open("rb") as file:
-            head = file.read(16)
-    except FileNotFoundError as error:
-        raise UnreadableSlideError(f"{path} does not exist") from error
-    except OSError as error:
-        raise UnreadableSlideError(f"cannot read {path}: {error.strerror or error}") from error
-    if not head:
-        raise UnreadableSlideError(f"{path} is empty (0 bytes)")
-    if head.startswith(_TIFF_MAGIC):
-        return "tiff"
-    return "raster" if is_raster(head) and path.suffix.lower() != ".mrxs" else "other"
+def _open_ome_zarr(path: Path, mpp: float | None) -> Slide:
+    if importlib.util.find_spec("zarr") is None:
+        raise UnsupportedSlideError(f'{path} is an OME-Zarr, which needs zarr; run: pip install "counterstain[slides]"')
+    reader = importlib.import_module("counterstain.slides.ome_zarr")
+    resolution = _stated_resolution(path, mpp, reader.stated_sides(path) if mpp is None else None)
+    slide: Slide = reader.OmeZarrSlide(path, name=slide_name(path), resolution=resolution)
+    return slide
 
 
 def _open_whole_slide(path: Path, mpp: float | None) -> Slide:

@@ -21,7 +21,7 @@ SQUARE_ASPECT = 1.001
 MAX_ASPECT = 4.0
 """Pixels whose sides differ by more than this factor are of no scanner."""
 
-_UM_OF_UNIT = {
+UM_OF_UNIT = {
     **dict.fromkeys(("µm", "\u03bcm", "um", "micron", "microns", "micrometer", "\\u00B5m"), 1.0),
     "nm": 1e-3,
     "Å": 1e-4,
@@ -94,14 +94,14 @@ def _ome(tiff: tifffile.TiffFile) -> Sides | None:
     image = tifffile.xml2dict(tiff.ome_metadata)["OME"]["Image"]
     pixels = (image[0] if isinstance(image, list) else image)["Pixels"]
     down, across = (
-        float(pixels[f"PhysicalSize{axis}"]) * _UM_OF_UNIT[pixels.get(f"PhysicalSize{axis}Unit", "µm")] for axis in "YX"
+        float(pixels[f"PhysicalSize{axis}"]) * UM_OF_UNIT[pixels.get(f"PhysicalSize{axis}Unit", "µm")] for axis in "YX"
     )
     return down, across
 
 
 def _imagej(tiff: tifffile.TiffFile) -> Sides | None:
     unit = (tiff.imagej_metadata or {}).get("unit")
-    return _from_tags(tiff, _UM_OF_UNIT[unit]) if unit else None
+    return _from_tags(tiff, UM_OF_UNIT[unit]) if unit else None
 
 
 def _resolution_tags(tiff: tifffile.TiffFile) -> Sides | None:

@@ -3,8 +3,6 @@
 Only the first series of a file is read: labels and overviews, which may show a name, are other series or pages.
 """
 
-import threading
-from collections import OrderedDict
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,12 +16,10 @@ from counterstain.slides.base import Resolution
 from counterstain.slides.pyramid import Level, level_of, read_pyramid
 from counterstain.slides.raster import check_range
 from counterstain.slides.tiff import DARK_IS_ZERO, TIFF_ERRORS, check_complete, check_kind, page_to_rgb
+from counterstain.slides.tiles import TileCache, fill
 
 FLAT_PIXELS = 25_000_000
 """Tiled files without a pyramid and with at most this many pixels are decoded whole, which is faster."""
-
-CACHE_BYTES = 96 * 2**20
-"""Decoded tiles that are kept: some three rows of tiles of a wide slide, as neighbouring boxes share tiles."""
 
 MAX_ASPECT_DIFFERENCE = 0.02
 """Pages whose sides shrink by factors that differ more are no levels of the first page."""
@@ -76,9 +72,7 @@ class TiledTiffSlide:
 
     def __init__(self, path: Path, *, name: str, resolution: Resolution) -> None:
         self._path = path
-        self._lock = threading.Lock()
-        self._tiles: OrderedDict[tuple[int, int], NDArray[Any] | None] = OrderedDict()
-        self._cached_bytes = 0
+        self._tile = TileCache(self._decode)
         self._file = tifffile.TiffFile(path)
         self.name = name
         self.resolution = resolution
@@ -119,33 +113,13 @@ class TiledTiffSlide:
 
     def _read_level(self, box: Box, level: int) -> NDArray[np.uint8]:
         page = self._pages[level]
-        height, width, across = page.tilelength, page.tilewidth, -(-page.imagewidth // page.tilewidth)
+        tile, across = Size(page.tilelength, page.tilewidth), -(-page.imagewidth // page.tilewidth)
         pixels = np.full((box.height, box.width, page.samplesperpixel), _white(page), page.dtype)
-        for row in range(box.row // height, -(-box.stop_row // height)):
-            for col in range(box.col // width, -(-box.stop_col // width)):
-                tile = self._tile(level, row * across + col)
-                if tile is not None:
-                    place = Box(row * height, col * width, *tile.shape[:2])
-                    part = place.intersection(box)
-                    pixels[part.shifted(-box.row, -box.col).slices] = tile[part.shifted(-place.row, -place.col).slices]
+        fill(pixels, box, tile, across, lambda index: self._tile(level, index))
         return page_to_rgb(pixels if page.samplesperpixel > 1 else pixels[..., 0], page)
 
-    def _tile(self, level: int, index: int) -> NDArray[Any] | None:
-        """Return the (h, w, samples) pixels of a tile, None where the file has none."""
-        key = (level, index)
-        with self._lock:
-            if key in self._tiles:
-                self._tiles.move_to_end(key)
-                return self._tiles[key]
-            tile = self._decode(level, index)
-            self._tiles[key] = tile
-            self._cached_bytes += 0 if tile is None else tile.nbytes
-            while self._cached_bytes > CACHE_BYTES:
-                _, oldest = self._tiles.popitem(last=False)
-                self._cached_bytes -= 0 if oldest is None else oldest.nbytes
-            return tile
-
     def _decode(self, level: int, index: int) -> NDArray[Any] | None:
+        """Return the (h, w, samples) pixels of a tile, None where the file has none."""
         page = self._pages[level]
         start, count = page.dataoffsets[index], page.databytecounts[index]
         if not count:
@@ -160,13 +134,17 @@ class TiledTiffSlide:
                     f"{self._path} is compressed with {page.compression.name}, which needs more codecs: "
                     'pip install "counterstain[slides]"'
                 ) from error
-            raise UnreadableSlideError(f"cannot decode tile {index} of level {level} of {self._path}: {error}") from error
+            row, col = divmod(index, -(-page.imagewidth // page.tilewidth))
+            raise UnreadableSlideError(
+                f"cannot decode tile {index} of level {level} of {self._path}, at row {row * page.tilelength} and "
+                f"column {col * page.tilewidth} of the level: {error}"
+            ) from error
         return None if segment is None else np.asarray(segment[0])
 
     def close(self) -> None:
         """Close the file; closing twice is harmless."""
         self._file.close()
-        self._tiles.clear()
+        self._tile.clear()
 
     def __enter__(self) -> Self:
         return self

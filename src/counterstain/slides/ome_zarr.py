@@ -1,0 +1,274 @@
+"""OME-Zarr images (0.4 and 0.5, a folder or a zip file) of stained slides, of which only the chunks asked for are decoded.
+
+Of a group with several images (the layout of bioformats2raw) the first, ``0``, is read: labels and overviews, which may show a
+name, are others. Needs zarr, so it is imported only when it is asked for.
+"""
+
+import lzma
+import struct
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from counterstain.errors import UnreadableSlideError, UnsupportedSlideError
+from counterstain.geometry import Box, Size
+from counterstain.images import to_rgb
+from counterstain.slides.base import Resolution
+from counterstain.slides.ome_zarr_metadata import Multiscale, image_in, multiscale_of
+from counterstain.slides.pyramid import level_of, read_pyramid
+from counterstain.slides.raster import check_range
+from counterstain.slides.tiff_resolution import Sides, plausible
+from counterstain.slides.tiles import TileCache, fill
+from counterstain.slides.zarr_stores import MAX_CHUNK_BYTES, opened_store
+
+MAX_SIDE_PX = 10_000_000
+
+MAX_CHUNKS_IN_SHARD = 2**16
+
+TILE_PX = 256
+"""Smaller chunks are read together, up to about this side."""
+
+RANGE_TILES = 16
+"""Tiles that are looked at to see how bright a 16-bit slide is."""
+
+MAX_ASPECT_DIFFERENCE = 0.02
+"""Arrays whose sides shrink by factors that differ more are no levels of the first."""
+
+CODECS = frozenset(
+    {
+        "blosc",
+        "bytes",
+        "bz2",
+        "crc32c",
+        "delta",
+        "gzip",
+        "lz4",
+        "lzma",
+        "sharding_indexed",
+        "shuffle",
+        "transpose",
+        "zlib",
+        "zstd",
+    }
+)
+"""Names of the codecs that only unpack numbers. Others, such as the pickles that Zarr 2 can hold, may run code."""
+
+ZARR_ERRORS = (
+    *(
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        IndexError,
+        AttributeError,
+        RuntimeError,
+        AssertionError,
+        EOFError,
+        MemoryError,
+    ),
+    *(struct.error, zlib.error, lzma.LZMAError, zipfile.BadZipFile),
+)
+
+
+def stated_sides(path: Path) -> Sides | None:
+    """Return the micrometres per pixel down and across that the image states, or None.
+
+    Raises
+    ------
+    UnreadableSlideError
+        It cannot be read.
+    UnsupportedSlideError
+        It is of a kind that is refused, or its pixels are far from square.
+    """
+    with _Group.open(path) as group:
+        return group.image.sides and plausible(group.image.sides, path)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Group:
+    """The group of one image in a store."""
+
+    store: Any
+    arrays: Any
+    place: str
+    image: Multiscale
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        store, place = None, str(path)
+        try:
+            store = opened_store(path)
+            group = zarr.open_group(store, mode="r", use_consolidated=False)
+            if "bioformats2raw.layout" in image_in(group.attrs.asdict()):
+                group, place = zarr.open_group(store, mode="r", path="0", use_consolidated=False), f"{path}/0"
+            return cls(store=store, arrays=group, place=place, image=multiscale_of(group.attrs.asdict(), place))
+        except ZARR_ERRORS as error:
+            _close(store)
+            raise UnreadableSlideError(f"cannot read the OME-Zarr {place}: {error}; it is damaged or no image") from error
+        except (UnreadableSlideError, UnsupportedSlideError):
+            _close(store)
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        _close(self.store)
+
+
+def _close(store: Any) -> None:
+    if store is not None and store._is_open:
+        store.close()
+
+
+class OmeZarrSlide:
+    """A ``Slide`` over an OME-Zarr image of three channels; a chunk that is not stored has the fill value of its array.
+
+    Raises
+    ------
+    UnreadableSlideError
+        When the store, or later a part of it, is damaged.
+    UnsupportedSlideError
+        When it is no RGB image of one plane in 8 or 16 bits, or is packed in a way that is not trusted.
+    """
+
+    def __init__(self, path: Path, *, name: str, resolution: Resolution) -> None:
+        self.name = name
+        self.resolution = resolution
+        self._group = _Group.open(path)
+        self._tile = TileCache(self._decode)
+        try:
+            self._arrays = _level_arrays(self._group)
+            self._levels = [level_of(self._size(array), self._size(self._arrays[0])) for array in self._arrays]
+            self._check_range(path)
+        except (UnreadableSlideError, UnsupportedSlideError):
+            self.close()
+            raise
+
+    @property
+    def size(self) -> Size:
+        """Height and width at full resolution."""
+        return self._levels[0].size
+
+    def read(self, box: Box, mpp: float) -> NDArray[np.uint8]:
+        """Return the (h, w, 3) uint8 pixels of a box in pixels of ``mpp``, from the next finer level; white outside."""
+        return read_pyramid(self._read_level, self._levels, self.resolution.factors(mpp), box)
+
+    def _size(self, array: Any) -> Size:
+        return _size(array, self._group.image.axes)
+
+    def _tile_size(self, level: int) -> Size:
+        """Return the size of a chunk, or of as many small ones as make a tile."""
+        chunk = _size_of(self._arrays[level].chunks, self._group.image.axes)
+        return Size(*(side * -(-TILE_PX // side) if side < TILE_PX else side for side in (chunk.height, chunk.width)))
+
+    def _read_level(self, box: Box, level: int) -> NDArray[np.uint8]:
+        array, tile = self._arrays[level], self._tile_size(level)
+        pixels = np.empty((box.height, box.width, 3), array.dtype)
+        fill(pixels, box, tile, -(-self._size(array).width // tile.width), lambda number: self._tile(level, number))
+        return to_rgb(pixels)
+
+    def _decode(self, level: int, number: int) -> NDArray[Any]:
+        """Return the (h, w, 3) pixels of a tile."""
+        array, tile = self._arrays[level], self._tile_size(level)
+        whole = Box.whole(self._size(array))
+        row, col = divmod(number, -(-whole.width // tile.width))
+        box = Box(row * tile.height, col * tile.width, tile.height, tile.width).intersection(whole)
+        axes = self._group.image.axes
+        ranges = {"c": slice(None), "y": box.slices[0], "x": box.slices[1]}
+        try:
+            pixels = np.asarray(array[tuple(ranges.get(axis, 0) for axis in axes)])
+        except ZARR_ERRORS as error:
+            raise UnreadableSlideError(
+                f"cannot decode rows {box.row} to {box.stop_row - 1}, columns {box.col} to {box.stop_col - 1} "
+                f"of level {level} ({self._group.image.paths[level]}) of {self._group.place}: {error}"
+            ) from error
+        kept = [axis for axis in axes if axis in ranges]
+        return np.transpose(pixels, [kept.index(axis) for axis in ("y", "x", "c")])
+
+    def _check_range(self, path: Path) -> None:
+        """Refuse 12-bit values in 16 bits, by tiles spread over the smallest level."""
+        level = len(self._arrays) - 1
+        if self._arrays[level].dtype != np.uint16:
+            return
+        size, tile = self._size(self._arrays[level]), self._tile_size(level)
+        count = -(-size.height // tile.height) * -(-size.width // tile.width)
+        chosen = (self._tile(level, number) for number in range(0, count, -(-count // RANGE_TILES)))
+        check_range(np.array([pixels.max() for pixels in chosen if pixels is not None], np.uint16), path)
+
+    def close(self) -> None:
+        """Close the store; closing twice is harmless."""
+        _close(self._group.store)
+        self._tile.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+
+def _level_arrays(group: _Group) -> list[Any]:
+    """Return the arrays of the pyramid, the largest first; what has another shape or other pixels is no level."""
+    arrays = [_array(group, path) for path in group.image.paths]
+    first = arrays[0]
+    return [first, *(array for array in arrays[1:] if array.dtype == first.dtype and _is_level(array, first, group.image.axes))]
+
+
+def _array(group: _Group, path: str) -> Any:
+    place = f"level {path} of {group.place}"
+    try:
+        array = group.arrays[path]
+        shape, chunks = array.shape, array.chunks
+        codecs = _codecs(array.metadata.to_dict())
+    except ZARR_ERRORS as error:
+        raise UnreadableSlideError(f"cannot read {place}: {error}; it is missing or damaged") from error
+    lengths = dict(zip(group.image.axes, shape, strict=False))
+    if len(shape) != len(group.image.axes) or lengths["c"] != 3 or any(lengths.get(axis, 1) != 1 for axis in "tz"):
+        raise UnsupportedSlideError(
+            f"{place} has the shape {shape} along {group.image.axes}, expected one RGB image: c 3, t 1, z 1"
+        )
+    if array.dtype not in (np.uint8, np.uint16):
+        raise UnsupportedSlideError(
+            f"{place} has {array.dtype} pixels, whose black and white are not defined; save it as uint8"
+        )
+    if not codecs <= CODECS:
+        raise UnsupportedSlideError(f"{place} is packed by {', '.join(sorted(codecs - CODECS))}, which is not read")
+    if not 0 < max(shape) <= MAX_SIDE_PX or not min(shape):
+        raise UnreadableSlideError(f"{place} has the shape {shape}; expected sides of 1 to {MAX_SIDE_PX:,} pixels")
+    in_shard = np.prod([*map(int, array.shards or chunks)], dtype=object) // np.prod([*map(int, chunks)], dtype=object)
+    if np.prod([*map(int, chunks)], dtype=object) * array.dtype.itemsize > MAX_CHUNK_BYTES or in_shard > MAX_CHUNKS_IN_SHARD:
+        raise UnreadableSlideError(f"{place} has chunks of {chunks} in shards of {array.shards}, more than is decoded at once")
+    return array
+
+
+def _codecs(metadata: Any) -> set[str]:
+    """Return the names of all codecs in the metadata of an array, those within shards too."""
+    listed = [metadata.get("compressor"), *(metadata.get("filters") or ()), *(metadata.get("codecs") or ())]
+    found = set()
+    for codec in filter(None, listed):
+        name = str(codec.get("id", codec.get("name")))
+        found.add(name.removeprefix("numcodecs."))
+        inner = codec.get("configuration") or {}
+        found |= _codecs({"codecs": [*inner.get("codecs", ()), *inner.get("index_codecs", ())]})
+    return found
+
+
+def _size(array: Any, axes: tuple[str, ...]) -> Size:
+    return _size_of(array.shape, axes)
+
+
+def _size_of(shape: tuple[int, ...], axes: tuple[str, ...]) -> Size:
+    return Size(int(shape[axes.index("y")]), int(shape[axes.index("x")]))
+
+
+def _is_level(array: Any, first: Any, axes: tuple[str, ...]) -> bool:
+    size, full = _size(array, axes), _size(first, axes)
+    rows, cols = full.height / size.height, full.width / size.width
+    return abs(rows / cols - 1) <= MAX_ASPECT_DIFFERENCE + 1 / min(size.height, size.width)

@@ -1,0 +1,72 @@
+"""Boxes put together from decoded tiles, of which the latest used are kept."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+from numpy.typing import NDArray
+
+from counterstain.geometry import Box, Size
+
+CACHE_BYTES = 96 * 2**20
+"""Decoded tiles that are kept: some three rows of tiles of a wide slide, as neighbouring boxes share tiles."""
+
+Tile = NDArray[Any] | None
+"""(h, w, samples), or None where the file has none."""
+
+
+class TileCache:
+    """The tiles of all levels of one file, each decoded when it is asked for, by one thread at a time.
+
+    Parameters
+    ----------
+    decode : takes the number of a level and of a tile in it.
+    """
+
+    def __init__(self, decode: Callable[[int, int], Tile]) -> None:
+        self._decode = decode
+        self._lock = threading.Lock()
+        self._tiles: OrderedDict[tuple[int, int], Tile] = OrderedDict()
+        self.kept_bytes = 0
+
+    def __call__(self, level: int, number: int) -> Tile:
+        """Return a tile."""
+        key = (level, number)
+        with self._lock:
+            if key in self._tiles:
+                self._tiles.move_to_end(key)
+                return self._tiles[key]
+            tile = self._decode(level, number)
+            self._tiles[key] = tile
+            self.kept_bytes += 0 if tile is None else tile.nbytes
+            while self.kept_bytes > CACHE_BYTES:
+                _, oldest = self._tiles.popitem(last=False)
+                self.kept_bytes -= 0 if oldest is None else oldest.nbytes
+            return tile
+
+    def clear(self) -> None:
+        """Forget every tile."""
+        with self._lock:
+            self._tiles.clear()
+            self.kept_bytes = 0
+
+
+def fill(pixels: NDArray[Any], box: Box, tile: Size, across: int, tile_of: Callable[[int], Tile]) -> None:
+    """Write the tiles that meet a box into its pixels; what has no tile stays as it is.
+
+    Parameters
+    ----------
+    pixels : (h, w, samples), of the size of the box.
+    tile : size of a whole tile; the first one lies at (0, 0).
+    across : number of tiles in a row of tiles, by which they are numbered.
+    tile_of : takes the number of a tile.
+    """
+    for row in range(box.row // tile.height, -(-box.stop_row // tile.height)):
+        for col in range(box.col // tile.width, -(-box.stop_col // tile.width)):
+            found = tile_of(row * across + col)
+            if found is not None:
+                place = Box(row * tile.height, col * tile.width, *found.shape[:2])
+                part = place.intersection(box)
+                source = found[part.shifted(-place.row, -place.col).slices]
+                pixels[part.shifted(-box.row, -box.col).slices] = source

@@ -1,0 +1,92 @@
+"""Zarr stores that are not trusted: a folder that nothing leads out of, or a zip file, with a limit on what is read at once.
+
+Needs zarr, so it is imported only when it is asked for.
+"""
+
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from zarr.storage import LocalStore, ZipStore
+
+from counterstain.errors import UnreadableSlideError
+
+MAX_METADATA_BYTES = 8 * 2**20
+
+MAX_CHUNK_BYTES = 256 * 2**20
+"""Of a chunk, stored and decoded."""
+
+_METADATA = frozenset({"zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata"})
+
+
+def opened_store(path: Path) -> LocalStore | ZipStore:
+    """Return the store in a folder or zip file, open to be read.
+
+    Raises
+    ------
+    OSError, zipfile.BadZipFile
+        It cannot be read.
+    """
+    return CheckedFolder(path, read_only=True) if path.is_dir() else CheckedZip(path, mode="r")
+
+
+class CheckedFolder(LocalStore):
+    """A folder. A link that leads out of it is refused, and so is a file larger than a chunk may be."""
+
+    async def get(self, key: str, prototype: Any = None, byte_range: Any = None) -> Any:
+        """Return what is stored under a key, None without one.
+
+        Raises
+        ------
+        UnreadableSlideError
+            The key leads elsewhere, or the file is too large.
+        """
+        self._check(key, is_whole=byte_range is None)
+        return await super().get(key, prototype, byte_range)
+
+    async def get_partial_values(self, prototype: Any, key_ranges: Iterable[Any]) -> Any:
+        """Return parts of what is stored under keys; see ``get``."""
+        wanted = list(key_ranges)
+        for key, byte_range in wanted:
+            self._check(key, is_whole=byte_range is None)
+        return await super().get_partial_values(prototype, wanted)
+
+    def _check(self, key: str, *, is_whole: bool) -> None:
+        path = self.root / key
+        if not path.resolve().is_relative_to(self.root.resolve()):
+            raise UnreadableSlideError(f"{path} leads out of {self.root}, which a slide must not")
+        if is_whole and path.is_file():
+            _check_length(str(path), path.stat().st_size)
+
+
+class CheckedZip(ZipStore):
+    """A zip file, of which nothing is unpacked to disk. A member larger than a chunk may be is refused."""
+
+    async def get(self, key: str, prototype: Any, byte_range: Any = None) -> Any:
+        """Return what is stored under a key, None without one.
+
+        Raises
+        ------
+        UnreadableSlideError
+            The member is too large once it is unpacked.
+        """
+        if not self._is_open:
+            self._sync_open()
+        with self._lock:
+            length = _length_of(self._zf, key)
+        _check_length(f"{key} in {self.path}", length)
+        return await super().get(key, prototype, byte_range)
+
+
+def _length_of(file: zipfile.ZipFile, key: str) -> int:
+    try:
+        return file.getinfo(key).file_size
+    except KeyError:
+        return 0
+
+
+def _check_length(name: str, length: int) -> None:
+    limit = MAX_METADATA_BYTES if name.split(" in ")[0].rsplit("/", 1)[-1] in _METADATA else MAX_CHUNK_BYTES
+    if length > limit:
+        raise UnreadableSlideError(f"{name} has {length:,} bytes, more than the {limit:,} that are read at once")

@@ -1,0 +1,356 @@
+"""OME-Zarr images of both versions, in folders and zip files, that the tests make with zarr."""
+
+import json
+import os
+import pickle
+import shutil
+import zipfile
+
+import numpy as np
+import pytest
+import zarr
+from conformance.slide import SlideConformance
+
+from counterstain.cli.inputs import find_inputs
+from counterstain.errors import MissingResolutionError, SlideError, UnreadableSlideError, UnsupportedSlideError
+from counterstain.geometry import Box, Size
+from counterstain.slides import ome_zarr, opening, zarr_stores
+from counterstain.slides.base import Resolution
+from counterstain.slides.ome_zarr import OmeZarrSlide
+from counterstain.slides.opening import open_slide, slide_name
+
+MPP = 0.25
+
+
+def tissue(height=101, width=131):
+    rows, cols = np.mgrid[:height, :width]
+    return np.uint8(np.stack([rows + 100, cols + 60, 180 + 40 * np.sin(rows / 9)], axis=-1))
+
+
+def attributes(version, *, axes="cyx", steps=(1, 2, 4), scale=(MPP, MPP), unit="micrometer", **more):
+    kinds = {"c": "channel", "t": "time"}
+    described = [{"name": axis, "type": kinds.get(axis, "space")} | ({"unit": unit} if axis in "yx" else {}) for axis in axes]
+    sides = {"y": scale[0], "x": scale[1]}
+    datasets = [
+        {
+            "path": str(number),
+            "coordinateTransformations": [{"type": "scale", "scale": [sides.get(axis, 1) * step for axis in axes]}],
+        }
+        for number, step in enumerate(steps)
+    ]
+    multiscales = [{"axes": described, "datasets": datasets, "version": version}]
+    content = {"multiscales": multiscales, **more}
+    return content if version == "0.4" else {"ome": {"version": version, **content}}
+
+
+def write_image(group, version, image, *, axes="cyx", steps=(1, 2, 4), chunk=48, shards=False, changes=None, **options):
+    """Write the levels and attributes of one image into a group."""
+    described = attributes(version, axes=axes, steps=steps, **options)
+    group.attrs.update(described if changes is None else changes(described))
+    for number, step in enumerate(steps):
+        level = np.einsum(f"yxc->{axes.translate({ord('t'): None, ord('z'): None})}", image[::step, ::step])
+        level = np.expand_dims(level, [number for number, axis in enumerate(axes) if axis in "tz"])
+        chunks = tuple(chunk if axis in "yx" else 1 for axis in axes)
+        sharding = (
+            {"shards": tuple(2 * chunk if axis in "yx" else length for axis, length in zip(axes, level.shape, strict=True))}
+            if shards
+            else {}
+        )
+        array = group.create_array(str(number), shape=level.shape, dtype=level.dtype, chunks=chunks, **sharding)
+        array[:] = level
+
+
+def write(path, version="0.4", image=None, **options):
+    group = zarr.open_group(path, mode="w", zarr_format=2 if version == "0.4" else 3)
+    write_image(group, version, tissue() if image is None else image, **options)
+    return path
+
+
+def zipped(folder):
+    path = folder.with_name(folder.name + ".zip")
+    with zipfile.ZipFile(path, "w") as file:
+        for part in sorted(folder.rglob("*")):
+            if part.is_file():
+                file.write(part, part.relative_to(folder))
+    return path
+
+
+WAYS = {
+    "0.4": {"version": "0.4"},
+    "0.5": {"version": "0.5"},
+    "0.5 in shards": {"version": "0.5", "shards": True},
+    "five axes": {"version": "0.4", "axes": "tczyx"},
+    "channels last": {"version": "0.4", "axes": "yxc"},
+}
+
+
+@pytest.fixture(params=[*WAYS, "zip", "bioformats2raw"])
+def path(request, tmp_path):
+    folder = tmp_path / "a.ome.zarr"
+    if request.param == "zip":
+        return zipped(write(folder, "0.5"))
+    if request.param == "bioformats2raw":
+        return write_series(folder)
+    return write(folder, **WAYS[request.param])
+
+
+def write_series(folder):
+    """Write the layout of bioformats2raw: the slide as image 0, its label as image 1."""
+    root = zarr.open_group(folder, mode="w", zarr_format=2)
+    root.attrs["bioformats2raw.layout"] = 3
+    write_image(root.create_group("0"), "0.4", tissue(), axes="tczyx")
+    write_image(root.create_group("1"), "0.4", np.full((40, 40, 3), (255, 0, 255), np.uint8), axes="tczyx", steps=(1,))
+    return folder
+
+
+class TestOmeZarrSlide(SlideConformance):
+    @pytest.fixture
+    def slide(self, path):
+        with open_slide(path) as slide:
+            assert isinstance(slide, OmeZarrSlide)
+            yield slide
+
+
+def test_every_box_of_level_zero_is_exact(path):
+    with open_slide(path) as slide:
+        assert slide.name == "a"
+        assert slide.size == Size(101, 131)
+        assert slide.resolution == Resolution(MPP, "metadata")
+        for box in (Box(0, 0, 101, 131), Box(47, 95, 2, 2), Box(100, 130, 1, 1), Box(5, 90, 60, 41)):
+            np.testing.assert_array_equal(slide.read(box, MPP), tissue()[box.slices])
+
+
+@pytest.mark.parametrize(("factor", "level"), [(1, 0), (1.9, 0), (2, 1), (3, 1), (4, 2), (9, 2)])
+def test_only_the_level_that_fits_is_decoded(path, monkeypatch, factor, level):
+    with open_slide(path) as slide:
+        slide._tile.clear()
+        decoded, decode = [], slide._tile._decode
+        monkeypatch.setattr(slide._tile, "_decode", lambda *tile: decoded.append(tile) or decode(*tile))
+        slide.read(Box(2, 2, 9, 9), MPP * factor)
+        assert {number for number, _ in decoded} == {level}
+
+
+def test_another_image_of_the_store_is_never_read(tmp_path):
+    """A label, which may show a name, can be gone and nobody misses it."""
+    folder = write_series(tmp_path / "a.zarr")
+    shutil.rmtree(folder / "1")
+    with open_slide(folder) as slide:
+        np.testing.assert_array_equal(slide.read(Box.whole(slide.size), MPP), tissue())
+
+
+def test_sixteen_bits_become_eight_and_twelve_in_sixteen_are_refused(tmp_path):
+    wide = tissue().astype(np.uint16)
+    with open_slide(write(tmp_path / "a.zarr", image=wide * 257)) as slide:
+        np.testing.assert_array_equal(slide.read(Box.whole(slide.size), MPP), tissue())
+    with pytest.raises(UnsupportedSlideError, match="12-bit camera"):
+        open_slide(write(tmp_path / "b.zarr", image=wide * 16))
+
+
+@pytest.mark.parametrize(
+    ("unit", "scale", "expected"),
+    [("micrometer", 0.5, 0.5), ("nanometer", 250, 0.25), ("millimeter", 0.00025, 0.25), ("meter", 2.5e-7, 0.25), ("µm", 1, 1)],
+)
+def test_the_pixel_size_is_read_in_any_unit(tmp_path, unit, scale, expected):
+    with open_slide(write(tmp_path / "a.zarr", unit=unit, scale=(scale, scale))) as slide:
+        assert slide.resolution == Resolution(pytest.approx(expected), "metadata")
+
+
+def test_a_scale_of_the_whole_image_multiplies_that_of_its_levels(tmp_path):
+    def scaled(described):
+        described["multiscales"][0]["coordinateTransformations"] = [{"type": "scale", "scale": [1, 0.25, 0.25]}]
+        return described
+
+    with open_slide(write(tmp_path / "a.zarr", scale=(1, 1), changes=scaled)) as slide:
+        assert slide.resolution.mpp == 0.25
+
+
+def test_pixels_that_are_not_square_keep_both_sides(tmp_path):
+    with open_slide(write(tmp_path / "a.zarr", scale=(0.5, 0.25))) as slide:
+        assert slide.resolution.sides == pytest.approx((0.5, 0.25))
+
+
+@pytest.mark.parametrize("options", [{"unit": None}, {"unit": "parsec"}, {"scale": (9e9, 9e9)}, {"scale": ("a", "b")}])
+def test_an_image_without_pixel_size_is_refused_with_the_option_that_gives_it(tmp_path, options):
+    options = options if "unit" in options else {**options, "steps": (1,)}
+    path = write(tmp_path / "a.zarr", **options)
+    with pytest.raises(MissingResolutionError, match=r"--mpp 0\.25"):
+        open_slide(path)
+    with open_slide(path, mpp=0.5) as slide:
+        assert slide.resolution == Resolution(0.5, "option")
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_a_corrupt_chunk_is_named_and_the_others_are_read(tmp_path, monkeypatch, version):
+    monkeypatch.setattr(ome_zarr, "TILE_PX", 1)
+    folder = write(tmp_path / "a.zarr", version)
+    name = "0/0.1.2" if version == "0.4" else "0/c/0/1/2"
+    (folder / name).write_bytes(b"no chunk")
+    with open_slide(folder) as slide:
+        np.testing.assert_array_equal(slide.read(Box(0, 0, 48, 131), MPP), tissue()[:48])
+        message = r"cannot decode rows 48 to 95, columns 96 to 130 of level 0 \(0\) of .*a\.zarr"
+        with pytest.raises(UnreadableSlideError, match=message):
+            slide.read(Box(50, 100, 5, 5), MPP)
+
+
+def test_a_chunk_that_is_not_stored_has_the_value_that_the_array_names(tmp_path):
+    folder = write(tmp_path / "a.zarr", steps=(1,))
+    stated = json.loads((folder / "0/.zarray").read_text())
+    (folder / "0/.zarray").write_text(json.dumps(stated | {"fill_value": 255}))
+    for channel in "012":
+        (folder / f"0/{channel}.0.0").unlink()
+    expected = tissue()
+    expected[:48, :48] = 255
+    with open_slide(folder) as slide:
+        np.testing.assert_array_equal(slide.read(Box.whole(slide.size), MPP), expected)
+
+
+class TestFaults:
+    """Each fault names the place and says what it is."""
+
+    def refused(self, folder, error, message):
+        with pytest.raises(error, match=message) as caught:
+            open_slide(folder, mpp=MPP)
+        assert folder.name in str(caught.value)
+
+    def changed(self, folder, **changes):
+        write(folder, changes=lambda described: described | changes)
+        return folder
+
+    def test_no_multiscales(self, tmp_path):
+        self.refused(self.changed(tmp_path / "a.zarr", multiscales=[]), UnreadableSlideError, "no OME-Zarr image")
+
+    def test_old_axes(self, tmp_path):
+        old = [{"datasets": [{"path": "0"}], "axes": ["c", "y", "x"]}]
+        self.refused(self.changed(tmp_path / "a.zarr", multiscales=old), UnsupportedSlideError, "0.4 or 0.5")
+
+    def test_a_plate(self, tmp_path):
+        self.refused(self.changed(tmp_path / "a.zarr", plate={}), UnsupportedSlideError, "plate of many images")
+
+    def test_maps_of_an_earlier_run(self, tmp_path):
+        self.refused(self.changed(tmp_path / "maps.ome.zarr", counterstain={}), UnsupportedSlideError, "original image")
+
+    def test_channels_in_the_colours_of_stains(self, tmp_path):
+        channels = [{"color": colour} for colour in ("0000FF", "00FF00", "FF0000")]
+        folder = self.changed(tmp_path / "a.zarr", omero={"channels": channels})
+        self.refused(folder, UnsupportedSlideError, "separate fluorescence channels")
+
+    @pytest.mark.parametrize("level", ["../b", "/etc", "0/../../b", ".hidden", "", 3, "a" * 201, "C:\\x"])
+    def test_a_level_outside_the_store(self, tmp_path, level):
+        described = attributes("0.4")["multiscales"]
+        described[0]["datasets"][0]["path"] = level
+        self.refused(self.changed(tmp_path / "a.zarr", multiscales=described), UnreadableSlideError, "no place within it")
+
+    def test_four_channels(self, tmp_path):
+        image = np.concatenate([tissue(), tissue()[..., :1]], axis=-1)
+        self.refused(write(tmp_path / "a.zarr", image=image), UnsupportedSlideError, "expected one RGB image")
+
+    def test_real_numbers(self, tmp_path):
+        self.refused(write(tmp_path / "a.zarr", image=tissue() / 255), UnsupportedSlideError, "float64 pixels")
+
+    def test_a_missing_level(self, tmp_path):
+        folder = write(tmp_path / "a.zarr")
+        shutil.rmtree(folder / "1")
+        self.refused(folder, UnreadableSlideError, "level 1 of .*missing or damaged")
+
+    @pytest.mark.parametrize("name", [".zattrs", ".zgroup", "0/.zarray"])
+    def test_damaged_metadata(self, tmp_path, name):
+        folder = write(tmp_path / "a.zarr")
+        (folder / name).write_text("{ no JSON")
+        self.refused(folder, UnreadableSlideError, "cannot read")
+
+    def test_metadata_without_end(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(zarr_stores, "MAX_METADATA_BYTES", 1000)
+        folder = write(tmp_path / "a.zarr")
+        (folder / ".zgroup").write_text(" " * 1001)
+        self.refused(folder, UnreadableSlideError, r"\.zgroup has 1,001 bytes")
+
+    def test_chunks_that_are_too_large(self, tmp_path, monkeypatch):
+        folder = write(tmp_path / "a.zarr")
+        stated = json.loads((folder / "0/.zarray").read_text())
+        (folder / "0/.zarray").write_text(json.dumps(stated | {"chunks": [3, 2**15, 2**15]}))
+        self.refused(folder, UnreadableSlideError, "more than is decoded at once")
+
+    def test_a_size_beyond_reason(self, tmp_path):
+        folder = write(tmp_path / "a.zarr")
+        stated = json.loads((folder / "0/.zarray").read_text())
+        (folder / "0/.zarray").write_text(json.dumps(stated | {"shape": [3, 10**9, 10**9]}))
+        self.refused(folder, UnreadableSlideError, "expected sides of 1 to")
+
+    def test_a_zip_that_is_cut_off(self, tmp_path):
+        path = zipped(write(tmp_path / "a.zarr"))
+        path.write_bytes(path.read_bytes()[:-30])
+        with pytest.raises(UnreadableSlideError, match=r"a\.zarr\.zip"):
+            open_slide(path)
+
+
+class _Touch:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+@pytest.mark.parametrize("place", ["compressor", "filters"])
+def test_a_pickle_among_the_codecs_is_refused_and_not_run(tmp_path, place):
+    folder, touched = write(tmp_path / "a.zarr", steps=(1,), chunk=200), tmp_path / "touched"
+    stated, codec = json.loads((folder / "0/.zarray").read_text()), {"id": "pickle", "protocol": 5}
+    delta = {"id": "delta", "dtype": "|u1", "astype": "|u1"}
+    changes = {"compressor": codec} if place == "compressor" else {"compressor": None, "filters": [delta, codec]}
+    (folder / "0/.zarray").write_text(json.dumps(stated | changes))
+    for channel in "012":
+        (folder / f"0/{channel}.0.0").write_bytes(pickle.dumps(_Touch(touched)))
+    with pytest.raises(SlideError, match="pickle"):
+        open_slide(folder)
+    assert not touched.exists()
+
+
+@pytest.mark.parametrize("codec", ["base64", "json2", "vlen-utf8"])
+def test_codecs_that_do_more_than_unpack_numbers_are_refused(tmp_path, codec):
+    folder = write(tmp_path / "a.zarr")
+    stated = json.loads((folder / "0/.zarray").read_text())
+    (folder / "0/.zarray").write_text(json.dumps(stated | {"compressor": {"id": codec}}))
+    with pytest.raises(SlideError, match=codec):
+        open_slide(folder)
+
+
+@pytest.mark.skipif(not hasattr(os, "symlink"), reason="this system has no links")
+def test_a_link_that_leads_out_of_the_store_is_not_followed(tmp_path):
+    folder = write(tmp_path / "a.zarr", steps=(1,))
+    secret = tmp_path / "secret"
+    shutil.move(folder / "0/1.1.1", secret)
+    (folder / "0/1.1.1").symlink_to(secret)
+    with open_slide(folder) as slide, pytest.raises(UnreadableSlideError, match="leads out of"):
+        slide.read(Box.whole(slide.size), MPP)
+
+
+@pytest.mark.skipif(not hasattr(os, "symlink"), reason="this system has no links")
+def test_the_store_itself_may_be_a_link(tmp_path):
+    (tmp_path / "b.zarr").symlink_to(write(tmp_path / "a.zarr"))
+    with open_slide(tmp_path / "b.zarr") as slide:
+        np.testing.assert_array_equal(slide.read(Box.whole(slide.size), MPP), tissue())
+
+
+def test_without_zarr_the_message_says_what_to_install(tmp_path, monkeypatch):
+    folder = write(tmp_path / "a.zarr")
+    monkeypatch.setattr(opening.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UnsupportedSlideError, match=r'pip install "counterstain\[slides\]"'):
+        open_slide(folder)
+
+
+def test_listings_take_the_folders_that_hold_an_image(tmp_path):
+    write(tmp_path / "a.ome.zarr")
+    write(tmp_path / "b.zarr", "0.5")
+    zarr.open_group(tmp_path / "table.zarr", mode="w", zarr_format=2)
+    (tmp_path / "c.zarr").mkdir()
+    found, faults = find_inputs((str(tmp_path),))
+    assert [item.path.name for item in found] == ["a.ome.zarr", "b.zarr"]
+    assert not faults
+    named, faults = find_inputs((str(tmp_path / "a.ome.zarr"), str(tmp_path / "*.zarr")))
+    assert [item.name for item in named] == ["a", "b"]
+    assert not faults
+
+
+@pytest.mark.parametrize("name", ["a.zarr", "a.ome.zarr", "a.ome.zarr.zip", "a.zarr.zip", "a.ozx"])
+def test_a_store_is_named_without_its_suffixes(tmp_path, name):
+    assert slide_name(tmp_path / name) == "a"
