@@ -6,19 +6,19 @@ from PIL import Image
 
 from counterstain.cells.table import COLUMNS, Cells
 from counterstain.geometry import Size
-from counterstain.outputs.density import LONGEST_SIDE_PX, MAXIMUM, heated, nuclei_per_mm2, write_density
+from counterstain.outputs.density import LONGEST_SIDE_PX, MAXIMUM, heated, nuclei_in_pixels, nuclei_per_mm2, write_density
 from counterstain.slides.array import ArraySlide
 from counterstain.slides.base import Resolution
 
 
 def test_an_even_spread_of_nuclei_has_its_density_everywhere_also_at_the_border():
     rows, cols = (axis.ravel() for axis in np.mgrid[5:1000:10, 5:1000:10].astype(float))
-    density = nuclei_per_mm2(rows, cols, Size(100, 100), 10.0)
+    density = nuclei_per_mm2(nuclei_in_pixels(rows, cols, Size(100, 100), 10.0), 10.0)
     np.testing.assert_allclose(density, 1e6 / 100)
 
 
 def test_the_densest_place_is_where_the_nuclei_are():
-    density = nuclei_per_mm2(np.full(5, 300.0), np.full(5, 800.0), Size(50, 100), 10.0)
+    density = nuclei_per_mm2(nuclei_in_pixels(np.full(5, 300.0), np.full(5, 800.0), Size(50, 100), 10.0), 10.0)
     assert np.unravel_index(density.argmax(), density.shape) == (30, 80)
     assert density.sum() * 100 / 1e6 == pytest.approx(5, rel=0.01)
 

@@ -114,6 +114,12 @@ def test_without_pyarrow_parquet_is_skipped_unless_asked_for(monkeypatch):
         check_formats(["parquet"])
 
 
+def test_each_thing_that_a_format_lacks_is_named(monkeypatch):
+    monkeypatch.setattr(format_names.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(OutputError, match=r'spatialdata needs zarr, pyarrow; run: pip install "counterstain\[slides\]"'):
+        check_formats(["spatialdata"])
+
+
 def test_every_format_describes_itself():
     assert all(form.description for form in FORMATS.values())
 
@@ -121,7 +127,7 @@ def test_every_format_describes_itself():
 def test_pictures_are_left_out_of_a_slide_that_is_too_large_for_them():
     assert formats_for(tuple(FORMATS), WHOLE_IMAGE_PIXELS, named=False) == tuple(FORMATS)
     assert formats_for(tuple(FORMATS), WHOLE_IMAGE_PIXELS + 1, named=False) == (
-        *("csv", "geojson", "parquet", "geojson.gz", "ome-zarr", "h5ad", "density", "json"),
+        *("csv", "geojson", "parquet", "geojson.gz", "ome-zarr", "h5ad", "spatialdata", "density", "json"),
     )
 
 

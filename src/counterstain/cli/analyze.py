@@ -18,7 +18,7 @@ from counterstain.cli.shard import ShardType
 
 FORMAT_HELP = (
     "Write only this; repeat for more: modalities, segmentation, overlay, ome-tiff, csv, geojson, parquet, "
-    "geojson.gz, ome-zarr, h5ad, density, deepliif (these five only when named), "
+    "geojson.gz, ome-zarr, h5ad, spatialdata, density, deepliif (these six only when named), "
     "or json for analysis.json alone, which is always written."
 )
 

@@ -37,16 +37,20 @@ def write_density(analysis: Analysis, path: Path, *, only_positive: bool) -> Non
     slide, cells = analysis.slide, analysis.cells
     mpp = max(analysis.maps.mpp, slide.resolution.mpp * max(slide.size.height, slide.size.width) / LONGEST_SIDE_PX)
     pixels = thumbnail(slide, mpp)
-    chosen = cells["is_positive"] if only_positive else slice(None)
-    density = nuclei_per_mm2(cells["row_um"][chosen], cells["col_um"][chosen], Size(*pixels.shape[:2]), mpp)
+    size = Size(*pixels.shape[:2])
+    counts = np.zeros((size.height, size.width), np.int64)
+    for part in cells.parts():
+        chosen = part["is_positive"] if only_positive else slice(None)
+        counts += nuclei_in_pixels(part["row_um"][chosen], part["col_um"][chosen], size, mpp)
+    density = nuclei_per_mm2(counts, mpp)
     text = PngInfo()
     text.add_text(MAXIMUM, f"{density.max():.6g}")
     with replacing(path) as hidden:
         Image.fromarray(heated(pixels, density)).save(hidden, format="PNG", pnginfo=text)
 
 
-def nuclei_per_mm2(row_um: NDArray[np.float64], col_um: NDArray[np.float64], size: Size, mpp: float) -> NDArray[np.float64]:
-    """Return (h, w) float64: nuclei per square millimetre around each pixel, at the border of the part that is inside.
+def nuclei_in_pixels(row_um: NDArray[np.float64], col_um: NDArray[np.float64], size: Size, mpp: float) -> NDArray[np.int64]:
+    """Return (h, w) int64: the number of nuclei in each pixel; one outside counts in the nearest.
 
     Parameters
     ----------
@@ -55,7 +59,17 @@ def nuclei_per_mm2(row_um: NDArray[np.float64], col_um: NDArray[np.float64], siz
     """
     rows = (row_um / mpp).astype(np.int64).clip(0, size.height - 1)
     cols = (col_um / mpp).astype(np.int64).clip(0, size.width - 1)
-    counts = np.bincount(rows * size.width + cols, minlength=size.area).reshape(size.height, size.width)
+    return np.bincount(rows * size.width + cols, minlength=size.area).reshape(size.height, size.width)
+
+
+def nuclei_per_mm2(counts: NDArray[np.int64], mpp: float) -> NDArray[np.float64]:
+    """Return (h, w) float64: nuclei per square millimetre around each pixel, at the border of the part that is inside.
+
+    Parameters
+    ----------
+    counts : (h, w) int64, nuclei in each pixel.
+    mpp : of the pixels.
+    """
     smooth, inside = (
         ndimage.gaussian_filter(values.astype(np.float64), SMOOTHING_UM / mpp, mode="constant")
         for values in (counts, np.ones_like(counts))

@@ -1,46 +1,38 @@
-"""``cells.h5ad``: the cells table as AnnData, with positions in ``obsm``.
+"""``cells.h5ad``: the cells table as AnnData in HDF5, with positions in ``obsm``; memory does not grow with the table.
 
-Needs anndata, so it is imported only when it is asked for.
+Needs h5py, so it is imported only when it is asked for.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import anndata
-import numpy as np
-import pandas as pd
+import h5py
 
 from counterstain.analysis import Analysis
-from counterstain.cells.table import COLUMNS
+from counterstain.outputs.annotated import ROWS_AT_ONCE, Attributes, Kind, write_annotated
 from counterstain.outputs.atomic import replacing
-from counterstain.outputs.version import FORMAT_VERSION
-
-INTENSITIES = ("marker_mean", "marker_max", "dab_od_mean", "hematoxylin_od_mean", "dapi_mean", "lap2_mean")
-"""Columns of ``X``; the others are in ``obs``."""
-
-POSITIONS = ("col", "row")
-"""x, then y."""
 
 
 def write_h5ad(analysis: Analysis, path: Path) -> None:
-    """Write intensities as ``X``, the other columns as ``obs``, and positions as (x, y) in ``obsm``."""
-    cells = analysis.cells
-    names = [name for name in COLUMNS if name not in INTENSITIES]
-    obs = pd.DataFrame({name: cells[name] for name in names}, index=cells["cell_id"].astype(str))
-    table = anndata.AnnData(
-        X=np.column_stack([cells[name] for name in INTENSITIES]).astype(np.float32),
-        obs=obs,
-        var=pd.DataFrame(index=list(INTENSITIES)),
-        obsm={
-            "spatial": np.column_stack([cells[f"{axis}_px"] for axis in POSITIONS]),
-            "spatial_um": np.column_stack([cells[f"{axis}_um"] for axis in POSITIONS]),
-        },
-        uns={
-            "counterstain": {
-                "format_version": FORMAT_VERSION,
-                "slide": analysis.slide.name,
-                "mpp": analysis.slide.resolution.mpp,
-            }
-        },
-    )
-    with replacing(path) as hidden:
-        table.write_h5ad(hidden, compression="gzip")
+    """Write what ``anndata.read_h5ad`` opens."""
+    with replacing(path) as hidden, h5py.File(hidden, "w", rdcc_nbytes=0) as file:  # whole chunks need no cache
+        write_annotated(_InHdf5(file=file), analysis)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _InHdf5:
+    """A ``Store`` in a file that is open."""
+
+    file: Any
+
+    def group(self, path: str, attributes: Attributes) -> None:
+        group = self.file.require_group(path) if path else self.file
+        group.attrs.update(attributes)
+
+    def array(self, path: str, shape: tuple[int, ...], kind: Kind, attributes: Attributes) -> Any:
+        is_long = shape and shape[0]
+        packed = {"chunks": (min(shape[0], ROWS_AT_ONCE), *shape[1:]), "compression": "gzip"} if is_long else {}
+        array = self.file.create_dataset(path, shape, h5py.string_dtype() if kind is str else kind, **packed)
+        array.attrs.update(attributes)
+        return array

@@ -30,8 +30,8 @@ class Format:
     description: str
     writers: Callable[[Panel], dict[str, Writer]]
     """File name -> writer, for what a model infers."""
-    needs: str | None = None
-    """A module that must be installed."""
+    needs: tuple[str, ...] = ()
+    """Modules that must be installed."""
     extra: str = "slides"
     """The extra of this package that brings it."""
     is_default: bool = True
@@ -44,7 +44,12 @@ class Format:
     @property
     def is_available(self) -> bool:
         """Whether what the format needs is installed."""
-        return self.needs is None or importlib.util.find_spec(self.needs) is not None
+        return not self.missing
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """What it needs that is not installed."""
+        return tuple(name for name in self.needs if importlib.util.find_spec(name) is None)
 
 
 def _modalities(panel: Panel) -> dict[str, Writer]:
@@ -79,7 +84,7 @@ FORMATS: dict[str, Format] = {
     "parquet": Format(
         description="one row per nucleus, typed",
         writers=lambda _: {"cells.parquet": _late("parquet", "write_parquet")},
-        needs="pyarrow",
+        needs=("pyarrow",),
     ),
     "geojson.gz": Format(
         description="outlines for QuPath, compressed",
@@ -89,14 +94,20 @@ FORMATS: dict[str, Format] = {
     "ome-zarr": Format(
         description="all inferred planes, of slides of any size",
         writers=lambda _: {"maps.ome.zarr": _late("ome_zarr", "write_ome_zarr")},
-        needs="zarr",
+        needs=("zarr",),
         is_default=False,
     ),
     "h5ad": Format(
         description="one row per nucleus, for scanpy and squidpy",
         writers=lambda _: {"cells.h5ad": _late("h5ad", "write_h5ad")},
-        needs="anndata",
+        needs=("h5py",),
         extra="export",
+        is_default=False,
+    ),
+    "spatialdata": Format(
+        description="outlines and one row per nucleus, for SpatialData",
+        writers=lambda _: {"cells.spatialdata.zarr": _late("spatialdata", "write_spatialdata")},
+        needs=("zarr", "pyarrow"),
         is_default=False,
     ),
     "density": Format(description="where nuclei are dense, on a thumbnail", writers=_densities, is_default=False),
@@ -135,7 +146,8 @@ def check_formats(names: Iterable[str]) -> None:
             raise UsageError(f"unknown format {name!r}; choose among {', '.join(FORMATS)}")
         if not FORMATS[name].is_available:
             form = FORMATS[name]
-            raise OutputError(f'the format {name} needs {form.needs}; run: pip install "counterstain[{form.extra}]"')
+            needed = ", ".join(form.missing)
+            raise OutputError(f'the format {name} needs {needed}; run: pip install "counterstain[{form.extra}]"')
 
 
 def formats_for(names: Iterable[str], pixels: int, *, named: bool) -> tuple[str, ...]:
