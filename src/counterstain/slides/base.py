@@ -66,7 +66,8 @@ class Slide(Protocol):
         Returns
         -------
         (h, w, 3) uint8 RGB of exactly the size of the box. What lies outside the slide is white. Reading in pieces gives the
-        pixels of reading at once, to one grey level where the slide is resampled and exactly where it is not.
+        pixels of reading at once: exactly where the slide is not resampled, else to one grey level (two in rare pixels, as both
+        passes round).
         """
 
     def close(self) -> None:

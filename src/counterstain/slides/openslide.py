@@ -15,7 +15,7 @@ from counterstain.geometry import Box, Size, mpp_of_magnification
 from counterstain.images import to_rgb
 from counterstain.slides.base import Resolution
 from counterstain.slides.pyramid import level_of, read_pyramid
-from counterstain.slides.tiff_resolution import Sides, plausible
+from counterstain.slides.tiff_resolution import Sides, believable, plausible
 
 _GENERIC = "generic-tiff"
 """OpenSlide's name of a tiled TIFF that no scanner has signed."""
@@ -46,10 +46,10 @@ def stated_sides(path: Path) -> Sides | None:
     with _open(path) as slide:
         names = (openslide.PROPERTY_NAME_MPP_Y, openslide.PROPERTY_NAME_MPP_X, openslide.PROPERTY_NAME_OBJECTIVE_POWER)
         down, across, objective = (_positive(slide.properties.get(name)) for name in names)
-    if down and across:
+    if down and across and believable((down, across)):
         return plausible((down, across), path)
     side = mpp_of_magnification(objective) if objective else down or across
-    return (side, side) if side else None
+    return (side, side) if side and believable((side, side)) else None
 
 
 def _format(path: Path) -> str | None:
@@ -109,7 +109,10 @@ class OpenSlideSlide:
         try:
             return to_rgb(np.asarray(self._slide.read_region(corner, level, (box.width, box.height))))
         except openslide.OpenSlideError as error:
-            raise UnreadableSlideError(f"cannot read {box} of level {level} of {self._path}: {error}") from error
+            raise UnreadableSlideError(
+                f"cannot decode rows {box.row} to {box.stop_row - 1}, columns {box.col} to {box.stop_col - 1} "
+                f"of level {level} of {self._path}: {error}"
+            ) from error
 
     def close(self) -> None:
         """Close the file; closing twice is harmless."""

@@ -1,0 +1,141 @@
+"""Slides of every vendor whose format a test can write, through OpenSlide."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import openslide
+import pytest
+import tifffile
+import vendor_slides as vendors
+from conformance.slide import LABEL, SlideConformance
+
+from counterstain.errors import UnreadableSlideError
+from counterstain.geometry import Box, Size
+from counterstain.slides.base import Resolution
+from counterstain.slides.opening import open_slide
+from counterstain.slides.openslide import OpenSlideSlide
+
+MPP = 0.4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vendor:
+    write: Any
+    format: str
+    tolerance: int = 0
+    """Grey levels by which the compression changes pixels."""
+    associated: frozenset[str] = frozenset()
+
+
+BOTH = frozenset({"label", "macro"})
+VENDORS = {
+    "Aperio SVS": Vendor(write=vendors.write_aperio, format="aperio", associated=BOTH),
+    "Leica SCN": Vendor(write=vendors.write_leica, format="leica", associated=frozenset({"macro"})),
+    "Philips TIFF": Vendor(write=vendors.write_philips, format="philips", associated=BOTH),
+    "Trestle": Vendor(write=vendors.write_trestle, format="trestle"),
+    "Ventana BIF": Vendor(write=vendors.write_ventana, format="ventana", tolerance=4, associated=frozenset({"macro"})),
+    "Hamamatsu NDPI": Vendor(
+        write=vendors.write_hamamatsu_ndpi, format="hamamatsu", tolerance=4, associated=frozenset({"macro"})
+    ),
+    "Hamamatsu VMS": Vendor(
+        write=vendors.write_hamamatsu_vms, format="hamamatsu", tolerance=4, associated=frozenset({"macro"})
+    ),
+    "MIRAX": Vendor(write=vendors.write_mirax, format="mirax", associated=frozenset({"macro"})),
+    "DICOM": Vendor(write=vendors.write_dicom, format="dicom", associated=frozenset({"label"})),
+}
+
+
+def picture(height=128, width=192):
+    rows, cols = np.mgrid[:height, :width]
+    waves = [np.sin(rows / 19), np.cos(cols / 23), np.sin((rows + cols) / 29)]
+    return np.uint8(128 + 70 * np.stack(waves, axis=-1) + np.random.default_rng(0).integers(0, 40, (height, width, 3)))
+
+
+def expected(vendor):
+    """What the slide shows: of Leica's the whole glass, white where nothing was scanned."""
+    if vendor.format != "leica":
+        return picture()
+    glass = np.full((*vendors.LEICA_SIZE, 3), 255, np.uint8)
+    row, col = vendors.LEICA_CORNER
+    glass[row : row + 128, col : col + 192] = picture()
+    return glass
+
+
+@pytest.fixture(params=VENDORS)
+def vendor(request):
+    return VENDORS[request.param]
+
+
+@pytest.fixture
+def path(vendor, tmp_path):
+    return vendor.write(tmp_path / "slide", picture(), MPP)
+
+
+@pytest.fixture
+def untouched(monkeypatch):
+    """Fail where an associated image is asked for, by OpenSlide's Python interface or below it."""
+    monkeypatch.setattr(openslide.OpenSlide, "associated_images", property(lambda self: pytest.fail("listed")))
+    for name in ("read_associated_image", "get_associated_image_names", "get_associated_image_dimensions"):
+        monkeypatch.setattr(openslide.lowlevel, name, lambda *args: pytest.fail("an associated image was read"))
+
+
+class TestVendorSlide(SlideConformance):
+    @pytest.fixture
+    def slide(self, path, untouched):
+        with open_slide(path) as slide:
+            assert isinstance(slide, OpenSlideSlide)
+            yield slide
+
+
+def test_each_writer_makes_the_format_that_it_says_with_labels_that_could_be_read(vendor, path):
+    assert openslide.OpenSlide.detect_format(path) == vendor.format
+    with openslide.OpenSlide(path) as slide:
+        assert set(slide.associated_images) == vendor.associated
+        for image in slide.associated_images.values():
+            assert np.abs(np.asarray(image)[5, 5, :3].astype(int) - LABEL).max() <= 3
+
+
+def test_size_and_pixel_size_are_those_of_the_file(vendor, path):
+    with open_slide(path) as slide:
+        assert slide.size == Size(*expected(vendor).shape[:2])
+        assert slide.resolution == Resolution(pytest.approx(MPP), "metadata")
+
+
+def test_every_pixel_is_that_of_the_file(vendor, path, untouched):
+    with open_slide(path) as slide:
+        pixels = slide.read(Box.whole(slide.size), slide.resolution.mpp).astype(int)
+        assert np.abs(pixels - expected(vendor)).max() <= vendor.tolerance
+
+
+@pytest.mark.parametrize(("factor", "level"), [(1, 0), (1.9, 0), (2, 1), (3, 1)])
+def test_a_coarse_read_comes_from_the_level_that_fits(vendor, path, monkeypatch, factor, level):
+    asked, read = [], openslide.OpenSlide.read_region
+    monkeypatch.setattr(openslide.OpenSlide, "read_region", lambda self, *args: asked.append(args[1]) or read(self, *args))
+    with open_slide(path) as slide:
+        pixels = slide.read(Box(10, 20, 20, 30), MPP * factor)
+        assert asked == [level]
+    stop = [round(side * factor) for side in (10, 20, 30, 50)]
+    whole = expected(vendor)[stop[0] : stop[2], stop[1] : stop[3]]
+    assert np.abs(pixels.mean(axis=(0, 1)) - whole.mean(axis=(0, 1))).max() < 4
+
+
+def test_a_slide_whose_pixel_size_cannot_be_believed_has_that_of_its_objective(tmp_path):
+    with open_slide(vendors.write_trestle(tmp_path / "slide", picture(), 25_000)) as slide:
+        assert slide.resolution == Resolution(0.5, "metadata")
+
+
+@pytest.mark.parametrize("writer", [vendors.write_aperio, vendors.write_philips, vendors.write_ventana])
+def test_a_corrupt_tile_is_named_with_its_place(tmp_path, writer):
+    path = writer(tmp_path / "slide", picture(), MPP)
+    with tifffile.TiffFile(path) as tiff:
+        page = next(page for page in tiff.pages if page.is_tiled)
+        start, count = page.dataoffsets[-1], page.databytecounts[-1]
+    content = bytearray(path.read_bytes())
+    content[start : start + count] = b"\xff" * count
+    path.write_bytes(content)
+    with open_slide(path) as slide:
+        assert slide.read(Box(0, 0, 30, 40), MPP).shape == (30, 40, 3)
+        message = r"rows 120 to 127, columns 180 to 191 of level 0 of .*slide\."
+        with pytest.raises(UnreadableSlideError, match=message):
+            slide.read(Box(120, 180, 8, 12), MPP)
