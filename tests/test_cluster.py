@@ -1,26 +1,30 @@
 """Slides on a cluster: real schedulers and workers, one of them killed on the way, give what one machine gives."""
 
 import dataclasses
-import json
 import os
+import shutil
 import signal
-import subprocess
-import sys
-import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from dask_processes import running, wait_for
 from PIL import Image
 from tables import assert_same_cells
 
 from counterstain import cluster, passes, pipeline, worker
-from counterstain.cells import seams
+from counterstain.cells import parts, seams, segment
+from counterstain.cells.segment import CellOptions
 from counterstain.cluster import Cluster, cluster_at, model_at
 from counterstain.errors import BundleError, OutputError, SlideError, UsageError
+from counterstain.inference.backend import available_threads
+from counterstain.inference.bundle import MANIFEST, default_bundle_path, load_bundle, write_bundle
 from counterstain.inference.classical import ClassicalBackend
+from counterstain.inference.names import load_backend
 from counterstain.passes import Errand
-from counterstain.pipeline import analyze
+from counterstain.pipeline import AnalyzeOptions, analyze
 from counterstain.slides.opening import open_slide
+from counterstain.training.synthesis.render import synthetic_field
 from counterstain.worker import cut_block, infer_tiles
 
 MPP = 0.25
@@ -53,52 +57,23 @@ def alone(slide):
     return analyze(slide, ClassicalBackend())
 
 
-def wait_for(is_there, what, limit_s=120.0):
-    """Return what ``is_there`` gives as soon as it gives something."""
-    end = time.monotonic() + limit_s
-    while time.monotonic() < end:
-        if found := is_there():
-            return found
-        time.sleep(0.05)
-    raise TimeoutError(what)
-
-
 @pytest.fixture
 def scheduler(tmp_path):
-    """The file of a scheduler with two worker processes, and its process id; all end with the test."""
-    file, log = tmp_path / "scheduler.json", (tmp_path / "dask.log").open("wb")
-    processes = []
-
-    def start(*arguments):
-        command = [sys.executable, "-m", "dask", *arguments, "--scheduler-file", str(file), "--no-dashboard"]
-        processes.append(
-            subprocess.Popen(command, stdout=log, stderr=log, cwd=tmp_path, env={**os.environ, "OMP_NUM_THREADS": "1"})
-        )
-
-    try:
-        start("scheduler", "--host", "127.0.0.1", "--port", "0")
-        wait_for(file.exists, "the scheduler")
-        for _ in range(2):
-            start("worker", "--host", "127.0.0.1", "--no-nanny", "--nthreads", "1")
-        yield file, processes[0].pid
-    finally:
-        for process in processes:
-            process.kill()
-        for process in processes:
-            process.wait(timeout=30)
-        log.close()
+    """A scheduler with two worker processes; all end with the test."""
+    with running(tmp_path) as processes:
+        yield processes
 
 
 @pytest.fixture
 def at_work(scheduler):
     """A cluster of two workers that run the classical model."""
-    with cluster_at(str(scheduler[0]), model_at(ClassicalBackend(), "classical", threads=1)) as found:
+    with cluster_at(str(scheduler.file), model_at(ClassicalBackend(), "classical", threads=1)) as found:
         found.client.wait_for_workers(2, timeout=120)
         yield found
 
 
-def assert_same(one, other):
-    assert len(one.cells) == len(other.cells) > 500
+def assert_same(one, other, at_least=500):
+    assert len(one.cells) == len(other.cells) > at_least
     assert_same_cells(one.cells, other.cells)
     assert one.scores == other.scores
     assert one.tissue_mm2 == other.tissue_mm2
@@ -177,10 +152,10 @@ def test_when_the_scheduler_is_lost_the_slide_fails_and_one_machine_goes_on_from
 
     def kill_the_scheduler(done, total):
         if done == 2:
-            os.kill(scheduler[1], signal.SIGKILL)
+            scheduler.started[0].kill()
 
     workers = at_work.workers_for(path, slide, MPP)
-    with pytest.raises((SlideError, OSError)):
+    with pytest.raises(SlideError, match=r"half\.png: the scheduler was lost; start it .* goes on from here"):
         analyze(slide, ClassicalBackend(), work=tmp_path / "work", on_progress=kill_the_scheduler, workers=workers)
     tiles = []
     finished = analyze(
@@ -251,18 +226,113 @@ def test_workers_need_a_folder_between_them(path, slide):
 
 
 @pytest.mark.slow
-def test_the_command_gives_the_same_files_on_a_cluster(tmp_path, path):
-    def run(out, *more):
-        command = [sys.executable, "-c", "from counterstain.cli.main import main; main()", "analyze", str(path)]
-        options = ["--out", str(tmp_path / out), "--bundle", "classical", "--mpp", "0.25", *more]
-        return subprocess.run([*command, *options], capture_output=True, text=True, timeout=250, check=False, env=os.environ)
+def test_without_any_worker_for_long_the_slide_fails(tmp_path, path, slide, scheduler, at_work, monkeypatch):
+    monkeypatch.setattr(cluster, "TILES_PER_TASK", 1)
+    monkeypatch.setattr(cluster, "WORKERS_WAIT_S", 2.0)
 
-    for out, more in (("one", ()), ("two", ("--cluster", "local:2"))):
-        done = run(out, *more)
-        assert done.returncode == 0, done.stderr
-    one, two = ({file.name: file.read_bytes() for file in (tmp_path / out / "half").iterdir()} for out in ("one", "two"))
-    assert one.keys() == two.keys()
-    assert {name for name in one if one[name] != two[name]} <= {"analysis.json", "modalities.ome.tiff"}
-    first, second = (json.loads(files["analysis.json"]) for files in (one, two))
-    assert {key for key in first if first[key] != second[key]} == {"timings_s"}
-    assert not list((tmp_path / "two").glob(".*.work"))
+    def kill_all_workers(done, total):
+        for process in scheduler.started[1:]:
+            process.kill()
+
+    workers = at_work.workers_for(path, slide, MPP)
+    with pytest.raises(SlideError, match="no worker for 2 s; start some and repeat the command"):
+        analyze(slide, ClassicalBackend(), work=tmp_path / "work", on_progress=kill_all_workers, workers=workers)
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_stops_waiting_for_workers(tmp_path, path, slide, at_work):
+    at_work.stop.set()
+    with pytest.raises(KeyboardInterrupt):
+        analyze(slide, ClassicalBackend(), work=tmp_path / "work", workers=at_work.workers_for(path, slide, MPP))
+
+
+@pytest.mark.slow
+def test_few_tasks_are_in_flight_however_many_tiles_there_are(tmp_path, path, slide, alone, at_work, monkeypatch):
+    monkeypatch.setattr(cluster, "TILES_PER_TASK", 1)
+    monkeypatch.setattr(cluster, "IN_FLIGHT", 3)
+    monkeypatch.setattr(passes, "blocks", lambda size: seams.blocks(size, 400))
+    first_done, in_flight = cluster.SlideWorkers._first_done, []
+
+    def counted(self, tasks):
+        in_flight.append(len(tasks))
+        return first_done(self, tasks)
+
+    monkeypatch.setattr(cluster.SlideWorkers, "_first_done", counted)
+    workers = at_work.workers_for(path, slide, MPP)
+    assert_same(analyze(slide, ClassicalBackend(), work=tmp_path / "work", workers=workers), alone)
+    assert max(in_flight) == 3
+
+
+@pytest.mark.slow
+def test_the_workers_find_the_size_limit_of_the_published_rule(tmp_path, path, slide, at_work, monkeypatch):
+    monkeypatch.setattr(passes, "blocks", lambda size: seams.blocks(size, 400))
+    options = AnalyzeOptions(cells=CellOptions(decoder="deepliif"))
+    one = analyze(slide, ClassicalBackend(), options)
+
+    def not_here(*args):
+        raise AssertionError("a block is decoded in the process that asks")
+
+    monkeypatch.setattr(segment, "areas_px", not_here)
+    monkeypatch.setattr(parts, "segment_block", not_here)
+    workers = at_work.workers_for(path, slide, MPP)
+    assert_same(analyze(slide, ClassicalBackend(), options, work=tmp_path / "work", workers=workers), one)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (default_bundle_path() / MANIFEST).is_file(), reason="the default bundle is not in this checkout")
+def test_two_slides_at_once_through_a_network_are_those_of_one_machine_and_each_worker_loads_it_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster, "TILES_PER_TASK", 1)
+    bundle, fields = small_default(tmp_path / "bundle"), {}
+    backend = load_backend(bundle)
+    for seed in (1, 2):
+        fields[seed] = tmp_path / f"{seed}.png"
+        Image.fromarray(synthetic_field(seed, 640).image).save(fields[seed])
+    with cluster_at("local:2", model_at(backend, str(bundle))) as found:
+        assert found.model.threads == max(1, available_threads() // 2)
+
+        def spread(seed):
+            with open_slide(fields[seed], mpp=MPP) as slide:
+                workers = found.workers_for(fields[seed], slide, MPP)
+                return analyze(slide, backend, work=tmp_path / f"work{seed}", workers=workers)
+
+        with ThreadPoolExecutor(2) as pool:
+            on_cluster = [*pool.map(spread, fields)]
+        counts = found.client.run(lambda: worker._backend.cache_info()).values()
+    assert [info.misses for info in counts] == [1, 1]
+    assert all(info.hits > 1 for info in counts)
+    for seed, analysis in zip(fields, on_cluster, strict=True):
+        with open_slide(fields[seed], mpp=MPP) as slide:
+            assert_same(analysis, analyze(slide, backend), at_least=30)
+
+
+SMALL = {"tile_px": 320, "margin_px": 32}
+"""Tiles that make many of a small field."""
+
+
+def small_default(folder):
+    """Write the bundle that ships with tiles of 320 px and return where."""
+    source = load_bundle(default_bundle_path())
+    files = {name: (default_bundle_path() / name).read_bytes() for name in ("model.onnx", "MODEL_CARD.md")}
+    write_bundle(folder, source.manifest.model_copy(update=SMALL), files)
+    return folder
+
+
+@pytest.mark.parametrize(("cores", "processes", "asked", "given"), [(8, 2, None, 4), (2, 3, None, 1), (8, 2, 8, 8)])
+def test_processes_of_one_machine_share_its_cores(monkeypatch, cores, processes, asked, given):
+    monkeypatch.setattr(cluster, "available_threads", lambda: cores)
+    model = model_at(ClassicalBackend(), "classical", threads=asked)
+    assert cluster.shared_by(model, processes).threads == given
+
+
+def test_a_worker_keeps_a_few_slides_open_and_closes_the_one_that_was_used_longest_ago(tmp_path, path, errand):
+    source, _, _ = errand
+    sources = []
+    for number in range(worker.OPEN_SLIDES + 1):
+        copy = shutil.copy(path, tmp_path / f"{number}.png")
+        sources.append(dataclasses.replace(source, path=copy))
+    first = worker._slide(sources[0], MPP)
+    for other in sources[1:-1]:
+        worker._slide(other, MPP)
+    assert worker._slide(sources[0], MPP) is first
+    worker._slide(sources[-1], MPP)
+    assert [*worker._open] == [*sources[2:-1], sources[0], sources[-1]]

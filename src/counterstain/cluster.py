@@ -7,6 +7,7 @@ written. A tile writes whole chunks of its own and a block a file of its own, so
 lost, leaves what it leaves when it is done once.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -51,6 +52,9 @@ WORKERS_WAIT_S = 600.0
 """How long a scheduler may be without any worker, as when they wait in the queue of a batch system."""
 
 LOCAL = "local:"
+
+DEAF = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
+"""What workers of this machine run first: a terminal sends Ctrl-C to them too, and it is the command that ends them."""
 
 Done = TypeVar("Done")
 
@@ -240,8 +244,9 @@ def _local_processes(address: str) -> int:
 
 @contextmanager
 def _local(processes: int) -> Iterator[Client]:
-    settings = {"n_workers": processes, "threads_per_worker": 1, "processes": True, "memory_limit": 0}
-    with LocalCluster(host="127.0.0.1", dashboard_address=None, **settings) as cluster, Client(cluster) as client:
+    workers = {"n_workers": processes, "threads_per_worker": 1, "processes": True, "memory_limit": 0, "preload": DEAF}
+    place = {"host": "127.0.0.1", "dashboard_address": None, "silence_logs": logging.ERROR}
+    with LocalCluster(**place, **workers) as cluster, Client(cluster) as client:
         yield client
 
 
