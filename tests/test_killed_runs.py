@@ -35,7 +35,7 @@ def at_a_moment(function, before=lambda *args: None):
         return function(*args, **kwargs)
     return watched
 
-def half_a_line(log, keep):
+def half_a_line(log, keep, *_):
     log._file.write(f"\\n{keep.row} {str(keep.col)[:1]}")
     log._file.flush()
 

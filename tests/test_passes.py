@@ -84,6 +84,9 @@ def test_cells_of_a_slide_on_disk_are_those_in_memory(tmp_path, slide, in_memory
     for name in on_disk.maps.planes:
         corner = Box(0, 0, SIDE // 2, SIDE // 2)
         np.testing.assert_array_equal(on_disk.maps[name].as_bytes(corner), in_memory.maps[name].as_bytes(corner))
+    assert 0 < len(on_disk.tiles) < len(in_memory.tiles)
+    assert [row for row in in_memory.tiles if row in on_disk.tiles] == list(on_disk.tiles)
+    assert all(quality.tissue == 0 for _, quality in set(in_memory.tiles) - set(on_disk.tiles))
 
 
 def test_glass_costs_nothing(tmp_path, slide):
@@ -107,6 +110,7 @@ def test_a_stopped_run_goes_on_where_it_was(tmp_path, slide, in_memory, stop_aft
     fresh = SmallTiles()
     analyze(slide, fresh, work=tmp_path / "fresh")
     assert backend.tiles + stop_after == fresh.tiles
+    assert analyze(slide, SmallTiles(), work=tmp_path).tiles == analyze(slide, SmallTiles(), work=tmp_path / "fresh").tiles
 
 
 def test_a_run_stopped_among_its_blocks_cuts_only_the_others(tmp_path, slide, in_memory, monkeypatch):

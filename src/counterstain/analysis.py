@@ -7,6 +7,7 @@ from counterstain.inference.bundle import Manifest
 from counterstain.scoring.base import Score
 from counterstain.slides.base import Slide
 from counterstain.stitching.maps import Maps
+from counterstain.tiling.quality import TileQualities
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +24,8 @@ class Analysis:
     scores: tuple[Score, ...]
     tissue_mm2: float | None = None
     """Area of the tissue on the slide in square millimetres, as seen on a thumbnail; None when it was not looked for."""
+    tiles: TileQualities = ()
+    """What is wrong with each tile that was inferred, by its kept box in pixels of the maps; empty when nobody looked."""
     source: str = ""
     """The input as it was named by the user, such as its path; empty for pixels that never were a file."""
     warnings: tuple[str, ...] = ()

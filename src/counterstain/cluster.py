@@ -34,6 +34,7 @@ from counterstain.outputs.record import package_versions
 from counterstain.passes import Errand
 from counterstain.slides.base import Slide
 from counterstain.tiling.grid import Tile
+from counterstain.tiling.quality import TileQuality
 from counterstain.worker import Model, Source, cut_block, infer_tiles, measure_block
 
 TILES_PER_TASK = 8
@@ -92,7 +93,7 @@ class SlideWorkers:
     source: Source
     number: int = 0
 
-    def infer(self, tiles: Sequence[Tile], errand: Errand) -> Iterator[Tile]:
+    def infer(self, tiles: Sequence[Tile], errand: Errand) -> Iterator[tuple[Tile, TileQuality]]:
         """Yield each tile when a worker has written its maps; see ``Workers.infer``."""
         groups = [tuple(tiles[first : first + TILES_PER_TASK]) for first in range(0, len(tiles), TILES_PER_TASK)]
         for group in self._spread(infer_tiles, groups, errand):

@@ -26,7 +26,7 @@ from counterstain.geometry import Box
 from counterstain.inference.ahead import ahead
 from counterstain.inference.backend import Backend
 from counterstain.inference.bundle import Manifest
-from counterstain.inference.run import TileMaps, grid_of, infer
+from counterstain.inference.run import grid_of, infer
 from counterstain.inference.stopwatch import Stopwatch
 from counterstain.outputs.atomic import explained
 from counterstain.panel import Panel
@@ -36,6 +36,7 @@ from counterstain.stitching.maps import Maps
 from counterstain.stitching.work import Settings, TileLog, record, resume
 from counterstain.tiling.glass import Tissue
 from counterstain.tiling.grid import Tile, TileGrid
+from counterstain.tiling.quality import TileQualities, TileQuality
 
 MAPS, CELLS = "maps", "cells"
 """Subfolders of the folder of work."""
@@ -61,8 +62,8 @@ class Errand:
 class Workers(Protocol):
     """Processes that do the tiles and blocks of one slide, and see its file and its folder of work as this one does."""
 
-    def infer(self, tiles: Sequence[Tile], errand: Errand) -> Iterator[Tile]:
-        """Yield each of the tiles, in any order, as soon as its maps are written."""
+    def infer(self, tiles: Sequence[Tile], errand: Errand) -> Iterator[tuple[Tile, TileQuality]]:
+        """Yield each of the tiles, in any order, as soon as its maps are written, with what is wrong with it."""
 
     def measure(self, blocks: Sequence[Box], decoder: Decoder, errand: Errand) -> Iterator[NDArray[np.int64]]:
         """Yield, for each of the blocks, in any order, the (n,) int64 sizes in pixels of its nuclei."""
@@ -90,7 +91,7 @@ class Run:
 
 def passes_on_disk(
     run: Run, options: CellOptions, work: Path, *, batch_size: int = 1, modalities: bool = True, restart: bool = False
-) -> tuple[Maps, CellTable]:
+) -> tuple[Maps, CellTable, TileQualities]:
     """Infer all tiles that show tissue into maps on disk and cut the nuclei, without what is done already.
 
     Parameters
@@ -112,7 +113,7 @@ def passes_on_disk(
     panel = panel if modalities else needed(panel)
     errand = Errand(work=work, settings=settings_of(run, options, panel), panel=panel)
     maps = _opened(run, errand, restart=restart)
-    _infer_missing(run, maps, errand, batch_size)
+    tiles = _infer_missing(run, maps, errand, batch_size)
     with run.stopwatch("cells"):
         near, workers = run.grid.tile_px, run.workers
         chosen = [block for block in blocks(maps.size) if run.tissue.touches(block.grown(near), maps.mpp)]
@@ -121,7 +122,8 @@ def passes_on_disk(
         if run.workers:
             _cut_missing(run, chosen, rules, errand)
         on_block = None if run.workers else run.on_block
-        return maps, segment_kept(run.slide, maps, chosen, rules, work / CELLS, threads=run.cutting_threads, on_block=on_block)
+        cells = segment_kept(run.slide, maps, chosen, rules, work / CELLS, threads=run.cutting_threads, on_block=on_block)
+        return maps, cells, tiles
 
 
 def needed(panel: Panel) -> Panel:
@@ -177,8 +179,8 @@ def _opened(run: Run, errand: Errand, *, restart: bool) -> Maps:
     return maps
 
 
-def _infer_missing(run: Run, maps: Maps, errand: Errand, batch_size: int) -> None:
-    """Fill the maps with every tile that shows tissue and is not in the log."""
+def _infer_missing(run: Run, maps: Maps, errand: Errand, batch_size: int) -> TileQualities:
+    """Fill the maps with every tile that shows tissue and is not in the log, and return what is wrong with all of them."""
     wanted = [tile for tile in run.grid if run.tissue.touches(tile.read, maps.mpp)]
     with explained(errand.work):
         log = TileLog(errand.work)
@@ -187,29 +189,50 @@ def _infer_missing(run: Run, maps: Maps, errand: Errand, batch_size: int) -> Non
         missing.sort(key=_shape)  # tiles of one size together make full batches
         done = len(wanted) - len(missing)
         with closing(_filled(run, maps, missing, errand, batch_size)) as filled:
-            for number, tile in enumerate(filled, start=done + 1):
+            for number, (tile, quality) in enumerate(filled, start=done + 1):
                 with explained(errand.work):
-                    log.add(tile.keep)
+                    log.add(tile.keep, quality)
                 if run.on_progress:
                     run.on_progress(number, len(wanted))
+        return tuple((tile.keep, log.done[tile.keep.row, tile.keep.col]) for tile in wanted)
 
 
-def _filled(run: Run, maps: Maps, tiles: list[Tile], errand: Errand, batch_size: int) -> Generator[Tile, None, None]:
+def _filled(
+    run: Run, maps: Maps, tiles: list[Tile], errand: Errand, batch_size: int
+) -> Generator[tuple[Tile, TileQuality], None, None]:
     """Yield each tile as soon as its maps are written, by the workers or by this process."""
     if run.workers:
         with run.stopwatch("network"):
             yield from run.workers.infer(tiles, errand)
         return
-    inferred = infer(run.slide, run.backend, run.grid, tiles=tiles, batch_size=batch_size, stopwatch=run.stopwatch)
-    yield from written(inferred, maps, errand)
+    yield from written(run.slide, run.backend, maps, errand, tiles=tiles, batch_size=batch_size, stopwatch=run.stopwatch)
 
 
-def written(tiles: Iterator[tuple[Tile, TileMaps]], maps: Maps, errand: Errand) -> Iterator[Tile]:
-    """Yield each tile as soon as its maps are written; the network goes on meanwhile."""
-    for tile, values in ahead(tiles):
+def written(
+    slide: Slide,
+    backend: Backend,
+    maps: Maps,
+    errand: Errand,
+    *,
+    tiles: Sequence[Tile],
+    batch_size: int,
+    stopwatch: Stopwatch | None = None,
+) -> Iterator[tuple[Tile, TileQuality]]:
+    """Infer tiles and yield each, with what is wrong with it, when its maps are written; the network goes on meanwhile."""
+    judged: dict[Tile, TileQuality] = {}
+    inferred = infer(
+        slide,
+        backend,
+        grid_of(slide, backend.manifest),
+        tiles=tiles,
+        batch_size=batch_size,
+        on_tile=judged.__setitem__,
+        stopwatch=stopwatch,
+    )
+    for tile, values in ahead(inferred):
         with explained(errand.work):
             put(maps, tile, values)
-        yield tile
+        yield tile, judged.pop(tile)
 
 
 def _cut_missing(run: Run, chosen: list[Box], rules: Rules, errand: Errand) -> None:

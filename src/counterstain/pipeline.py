@@ -4,7 +4,6 @@ A slide that fits is analysed in memory and nothing is written. A larger one lea
 work, from which an interrupted run goes on; see ``passes``.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from counterstain.analysis import Analysis
 from counterstain.cells.segment import CellOptions, area_warning, segment
 from counterstain.cells.table import CellColumns, CellTable
 from counterstain.errors import SlideError, UsageError
-from counterstain.geometry import MPP_AT_1X
+from counterstain.geometry import MPP_AT_1X, Box
 from counterstain.inference.backend import Backend, available_threads
 from counterstain.inference.bundle import Manifest
 from counterstain.inference.run import grid_of, infer
@@ -26,6 +25,7 @@ from counterstain.stitching.canvas import stitch
 from counterstain.stitching.maps import Maps
 from counterstain.tiling.glass import everywhere, find_tissue
 from counterstain.tiling.grid import Tile
+from counterstain.tiling.quality import TileQualities, TileQuality, quality_warnings
 
 MIN_SIDE_UM = 4.0
 """Images with a shorter side cannot hold a nucleus."""
@@ -114,7 +114,7 @@ def analyze(
             workers=workers,
             cutting_threads=min(options.threads or available_threads(), MOST_CUTTING_THREADS),
         )
-        maps, cells = _passes(run, options, work)
+        maps, cells, tiles = _passes(run, options, work)
         with stopwatch("scores"):
             scores = tuple(score(cells) for score in scorers)
     return Analysis(
@@ -125,12 +125,13 @@ def analyze(
         cells=cells,
         scores=scores,
         tissue_mm2=tissue.area_mm2,
-        warnings=warnings_of(slide, manifest, cells, scores),
+        tiles=tiles,
+        warnings=warnings_of(slide, manifest, cells, scores, tiles),
         timings_s=_with_stitching(stopwatch),
     )
 
 
-def _passes(run: Run, options: AnalyzeOptions, work: Path | None) -> tuple[Maps, CellTable]:
+def _passes(run: Run, options: AnalyzeOptions, work: Path | None) -> tuple[Maps, CellTable, TileQualities]:
     """Take the way that the slide needs. Workers share a folder even where memory would do, and leave no glass out there."""
     fits = run.grid.size.area <= IN_MEMORY_PIXELS
     if fits and run.workers is None:
@@ -145,14 +146,21 @@ def _passes(run: Run, options: AnalyzeOptions, work: Path | None) -> tuple[Maps,
     )
 
 
-def passes_in_memory(run: Run, options: AnalyzeOptions) -> tuple[Maps, CellTable]:
+def passes_in_memory(run: Run, options: AnalyzeOptions) -> tuple[Maps, CellTable, TileQualities]:
     """Infer every tile, glass or not, and cut the nuclei."""
     manifest = run.backend.manifest
-    count = _counter(len(run.grid), run.on_progress)
+    judged: list[tuple[Box, TileQuality]] = []
+
+    def count(tile: Tile, quality: TileQuality) -> None:
+        judged.append((tile.keep, quality))
+        if run.on_progress:
+            run.on_progress(len(judged), len(run.grid))
+
     tiles = infer(run.slide, run.backend, run.grid, batch_size=options.batch_size, on_tile=count, stopwatch=run.stopwatch)
     maps = stitch(tiles, size=run.grid.size, mpp=manifest.mpp, panel=manifest.panel)
     with run.stopwatch("cells"):
-        return maps, segment(run.slide, maps, options.cells, decoder=manifest.decoder, threads=run.cutting_threads)
+        cells = segment(run.slide, maps, options.cells, decoder=manifest.decoder, threads=run.cutting_threads)
+    return maps, cells, tuple(judged)
 
 
 def check_countable(slide: Slide) -> None:
@@ -188,8 +196,10 @@ def _checked_work(run: Run, work: Path | None) -> Path:
     return work
 
 
-def warnings_of(slide: Slide, manifest: Manifest, cells: CellColumns, scores: tuple[Score, ...]) -> tuple[str, ...]:
-    """Return what makes the numbers less sure: a guessed pixel size, nuclei of an odd size, and what the scores warn about."""
+def warnings_of(
+    slide: Slide, manifest: Manifest, cells: CellColumns, scores: tuple[Score, ...], tiles: TileQualities = ()
+) -> tuple[str, ...]:
+    """Return what makes the numbers less sure: a guessed pixel size, nuclei of an odd size, faults of the image, few nuclei."""
     found = []
     if slide.resolution.source == "assumed":
         found.append(
@@ -199,14 +209,8 @@ def warnings_of(slide: Slide, manifest: Manifest, cells: CellColumns, scores: tu
     odd_area = area_warning(cells, manifest.expected_nuclear_area_um2)
     if odd_area:
         found.append(odd_area)
+    found.extend(quality_warnings(tiles))
     return tuple(dict.fromkeys([*found, *(warning for score in scores for warning in score.warnings)]))
-
-
-def _counter(total: int, on_progress: OnProgress | None) -> Callable[[Tile], None] | None:
-    if on_progress is None:
-        return None
-    done = iter(range(1, total + 1))
-    return lambda _: on_progress(next(done), total)
 
 
 def _with_stitching(stopwatch: Stopwatch) -> dict[str, float]:

@@ -20,7 +20,6 @@ from counterstain.geometry import Box, Size
 from counterstain.inference.backend import Backend
 from counterstain.inference.names import Engine, load_backend
 from counterstain.inference.openvino import Precision
-from counterstain.inference.run import grid_of, infer
 from counterstain.outputs.atomic import explained
 from counterstain.outputs.record import package_versions
 from counterstain.passes import CELLS, Errand, opened_maps, written
@@ -28,6 +27,7 @@ from counterstain.slides.base import Resolution, Slide
 from counterstain.slides.opening import open_slide
 from counterstain.stitching.work import holds
 from counterstain.tiling.grid import Tile
+from counterstain.tiling.quality import TileQuality
 
 SHARE_SLIDES = "workers and the command must share the file system of the slides"
 
@@ -68,8 +68,10 @@ _at_work = threading.Lock()
 _open: dict[Source, Slide] = {}
 
 
-def infer_tiles(tiles: tuple[Tile, ...], *, source: Source, model: Model, errand: Errand) -> tuple[Tile, ...]:
-    """Write the maps of tiles and return them.
+def infer_tiles(
+    tiles: tuple[Tile, ...], *, source: Source, model: Model, errand: Errand
+) -> tuple[tuple[Tile, TileQuality], ...]:
+    """Write the maps of tiles and return the tiles, each with what is wrong with it.
 
     Raises
     ------
@@ -86,9 +88,8 @@ def infer_tiles(tiles: tuple[Tile, ...], *, source: Source, model: Model, errand
         backend = _backend(model)
         slide = _slide(source, backend.manifest.mpp)
         _check_shared(errand)
-        maps, grid = opened_maps(slide, backend.manifest, errand), grid_of(slide, backend.manifest)
-        inferred = infer(slide, backend, grid, tiles=tiles, batch_size=model.batch_size)
-        return tuple(written(inferred, maps, errand))
+        maps = opened_maps(slide, backend.manifest, errand)
+        return tuple(written(slide, backend, maps, errand, tiles=tiles, batch_size=model.batch_size))
 
 
 def measure_block(block: Box, *, decoder: Decoder, source: Source, model: Model, errand: Errand) -> NDArray[np.int64]:

@@ -41,7 +41,7 @@ def test_the_grid_is_the_models_over_the_slide_at_its_resolution():
 def test_every_tile_is_yielded_once_in_order_whatever_the_batch(bundle, batch_size):
     slide, backend, seen = _slide(30, 20), OnnxBackend(bundle, threads=1), []
     grid = grid_of(slide, backend.manifest)
-    tiles = list(infer(slide, backend, grid, batch_size=batch_size, on_tile=seen.append))
+    tiles = list(infer(slide, backend, grid, batch_size=batch_size, on_tile=lambda tile, _: seen.append(tile)))
     assert [tile for tile, _ in tiles] == list(grid) == seen
     for tile, maps in tiles:
         side = (tile.read.height, tile.read.width)

@@ -18,9 +18,13 @@ from counterstain.inference.bundle import Manifest
 from counterstain.inference.stopwatch import Stopwatch
 from counterstain.slides.base import Slide, size_at
 from counterstain.tiling.grid import Tile, TileGrid
+from counterstain.tiling.quality import TileQuality, tile_quality
 
 TileMaps = dict[str, NDArray[np.float32]]
 """Channel name -> (h, w, c) float32 in [0, 1] over the whole tile, margins included."""
+
+
+Batch = tuple[list[Tile], NDArray[np.float32], list[TileQuality]]
 
 
 def grid_of(slide: Slide, manifest: Manifest) -> TileGrid:
@@ -40,7 +44,7 @@ def infer(
     *,
     tiles: Iterable[Tile] | None = None,
     batch_size: int = 1,
-    on_tile: Callable[[Tile], None] | None = None,
+    on_tile: Callable[[Tile, TileQuality], object] | None = None,
     stopwatch: Stopwatch | None = None,
 ) -> Iterator[tuple[Tile, TileMaps]]:
     """Yield the maps of tiles, in their order. A thread reads the next batches while the network runs.
@@ -52,7 +56,8 @@ def infer(
     grid : of the size that the slide has at that resolution.
     tiles : of the grid; None takes all. Batches are full where tiles of one size follow one another.
     batch_size : more is faster on a GPU and only takes memory on a CPU.
-    on_tile : called with each tile when its maps are done, for progress.
+    on_tile : called with each tile, and what is wrong with the part of it that is kept, when its maps are done. None judges
+        nothing.
     stopwatch : gets the seconds spent waiting for ``read`` and ``network``.
 
     Raises
@@ -64,29 +69,36 @@ def infer(
     """
     stopwatch = stopwatch or Stopwatch()
     groups = _groups(grid if tiles is None else tiles, batch_size)
-    batches = ahead((group, _read(slide, group, grid, backend.manifest.mpp)) for group in groups)
+    mpp = backend.manifest.mpp
+    batches = ahead(_batch(slide, group, grid, mpp, judge=on_tile is not None) for group in groups)
     while True:
         with stopwatch("read"):
             following = next(batches, None)
         if following is None:
             return
-        group, batch = following
+        group, batch, qualities = following
         with stopwatch("network"):
             outputs = _run(backend, batch, group)
         for index, tile in enumerate(group):
             if on_tile:
-                on_tile(tile)
+                on_tile(tile, qualities[index])
             yield tile, {name: values[index].transpose(1, 2, 0) for name, values in outputs.items()}
 
 
-def _read(slide: Slide, tiles: list[Tile], grid: TileGrid, mpp: float) -> NDArray[np.float32]:
-    """Return the (n, 3, h, w) float32 pixels in [0, 1] of tiles of one size."""
+def _batch(slide: Slide, tiles: list[Tile], grid: TileGrid, mpp: float, *, judge: bool) -> Batch:
+    """Return tiles of one size, their (n, 3, h, w) float32 pixels in [0, 1], and what is wrong with their cores."""
     try:
         images = [read_mirrored(slide, tile.read, grid, mpp) for tile in tiles]
     except SlideError as error:
         error.add_note(f"while reading the tiles {[tile.keep for tile in tiles]}")
         raise
-    return np.ascontiguousarray(to_unit(np.stack(images)).transpose(0, 3, 1, 2))
+    pairs = zip(tiles, images, strict=True) if judge else ()
+    qualities = [tile_quality(image[_core(tile).slices], mpp) for tile, image in pairs]
+    return tiles, np.ascontiguousarray(to_unit(np.stack(images)).transpose(0, 3, 1, 2)), qualities
+
+
+def _core(tile: Tile) -> Box:
+    return tile.keep.shifted(-tile.read.row, -tile.read.col)
 
 
 def _groups(tiles: Iterable[Tile], count: int) -> Iterator[list[Tile]]:

@@ -1,4 +1,4 @@
-"""The folder of an unfinished slide: what it was started with, and which tiles are done.
+"""The folder of an unfinished slide: what it was started with, which tiles are done, and what was found in them.
 
 A run that is killed leaves the folder as it is, and the same command goes on from there. All writes are such that the death of
 the process at any moment leaves either the old state or the new one.
@@ -8,15 +8,20 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
+from dataclasses import astuple, fields
 from pathlib import Path
 from typing import Any
 
 from counterstain.errors import UsageError
 from counterstain.geometry import Box
+from counterstain.tiling.quality import TileQuality
 
 SETTINGS = "settings.json"
 TILES = "tiles.txt"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""2 since the quality of a tile is in its line."""
+
+SHARES = tuple(field.name for field in fields(TileQuality))
 
 Settings = Mapping[str, Any]
 """Names to values of JSON: everything that decides what a run computes."""
@@ -65,14 +70,16 @@ class TileLog:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / TILES
-        self.done: frozenset[tuple[int, int]] = _read(self._path)
-        """Row and column of the cores that earlier runs have written."""
+        self.done: dict[tuple[int, int], TileQuality] = _read(self._path)
+        """Row and column of the cores that are written, by earlier runs too, with what was found in them."""
         self._file = self._path.open("a", encoding="ascii")
 
-    def add(self, keep: Box) -> None:
+    def add(self, keep: Box, quality: TileQuality) -> None:
         """Record a core whose maps have been written."""
-        self._file.write(f"\n{keep.row} {keep.col} .")
+        shares = " ".join(repr(share) for share in astuple(quality))
+        self._file.write(f"\n{keep.row} {keep.col} {shares} .")
         self._file.flush()
+        self.done[keep.row, keep.col] = quality
 
     def close(self) -> None:
         """Close the file."""
@@ -94,12 +101,16 @@ def _recorded(folder: Path) -> dict[str, Any] | None:
     return content
 
 
-def _read(path: Path) -> frozenset[tuple[int, int]]:
+def _read(path: Path) -> dict[tuple[int, int], TileQuality]:
     """Return the tiles of all whole lines: a line that was cut off lacks its full stop."""
     if not path.exists():
-        return frozenset()
+        return {}
     lines = [line.split() for line in path.read_text(encoding="ascii").splitlines()]
-    return frozenset((int(line[0]), int(line[1])) for line in lines if len(line) == 3)
+    return {
+        (int(line[0]), int(line[1])): TileQuality(**dict(zip(SHARES, map(float, line[2:-1]), strict=True)))
+        for line in lines
+        if len(line) == 3 + len(SHARES)
+    }
 
 
 def _plain(settings: Settings) -> dict[str, Any]:
