@@ -36,8 +36,8 @@ PARITY_LIMIT = 1e-3
 HALF_LIMIT = 1 / 255
 """Largest allowed mean difference that weights of float16 may make, on a scale of 0 to 1: one grey level."""
 
-TILE_PX, MARGIN_PX = 1216, 96
-"""Of the compact network: a core of 1024, so that few nuclei are near a seam and little is computed twice."""
+TILE_PX, MARGIN_PX = 1536, 192
+"""Of the compact network, which sees 270 px: with this margin tiles of any size count the same nuclei but for 0.1 %."""
 
 PAPER_TILE_PX, PAPER_MARGIN_PX = 512, 32
 """A margin of a sixteenth of the tile on each side, as the published software overlaps its tiles."""
