@@ -94,6 +94,7 @@ def test_a_polygon_is_the_well_known_binary_that_shapely_writes():
     assert polygon(outline) == shapely.to_wkb(expected, byte_order=1)
 
 
+@pytest.mark.filterwarnings("ignore")  # of the libraries themselves
 def test_the_package_spatialdata_opens_and_transforms_it(store):
     spatialdata = pytest.importorskip("spatialdata", reason="spatialdata is not among the development packages: a gigabyte")
     read = spatialdata.read_zarr(store)

@@ -128,7 +128,7 @@ def _attributes(analysis: Analysis, levels: int) -> dict[str, Any]:
     return {
         "ome": {
             "version": OME_ZARR_VERSION,
-            "multiscales": [{"name": analysis.slide.name, "axes": axes, "datasets": datasets}],
+            "multiscales": [{"name": analysis.slide.name, "type": "mean", "axes": axes, "datasets": datasets}],
             "omero": {"channels": channels},
         },
         "counterstain": {"format_version": FORMAT_VERSION, "channels": [channel.name for channel in maps.panel.channels]},
