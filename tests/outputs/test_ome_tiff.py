@@ -1,4 +1,5 @@
 import dataclasses
+import errno
 import tracemalloc
 import xml.etree.ElementTree as ET
 
@@ -11,6 +12,7 @@ from skimage.measure import block_reduce
 
 from counterstain.errors import OutputError
 from counterstain.geometry import Box, Size
+from counterstain.outputs import ome_tiff
 from counterstain.outputs.levels import BLOCK_PX, halved
 from counterstain.outputs.ome_tiff import write_ome_tiff
 from counterstain.outputs.ome_tiff_maps import read_ome_tiff
@@ -142,6 +144,16 @@ def test_a_file_that_was_cut_off_is_refused(analysis, tmp_path):
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(ValueError, match="cut off"):
         read_ome_tiff(path, DEFAULT_PANEL, 0.25)
+
+
+def test_a_full_disk_is_named_and_leaves_nothing(analysis, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(ome_tiff, "_compressed", full)
+    with pytest.raises(OutputError, match="the disk is full"):
+        write_ome_tiff(resized(analysis, Size(30, 40)), tmp_path / "m.ome.tiff")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_damaged_tile_is_named_when_it_is_read(analysis, tmp_path):
