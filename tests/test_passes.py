@@ -215,3 +215,20 @@ def test_a_full_disk_is_an_output_error_that_names_the_folder(tmp_path, slide, m
     monkeypatch.setattr(passes, "put", full)
     with pytest.raises(OutputError, match="the disk is full"):
         analyze(slide, SmallTiles(), work=tmp_path / "work")
+
+
+def test_a_disk_that_fills_up_while_nuclei_are_cut_is_named_and_the_run_goes_on_when_there_is_space(
+    tmp_path, slide, in_memory, monkeypatch
+):
+    write, left = parts.write_part, iter(range(2))
+
+    def fills_up(path, cells):
+        if next(left, None) is None:
+            raise OSError(28, "No space left on device")
+        write(path, cells)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(parts, "write_part", fills_up)
+        with pytest.raises(OutputError, match=r"cannot write .*cells: the disk is full"):
+            analyze(slide, SmallTiles(), work=tmp_path / "work")
+    assert_same(analyze(slide, SmallTiles(), work=tmp_path / "work"), in_memory)

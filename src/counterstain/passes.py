@@ -115,15 +115,7 @@ def passes_on_disk(
     maps = _opened(run, errand, restart=restart)
     tiles = _infer_missing(run, maps, errand, batch_size)
     with run.stopwatch("cells"):
-        near, workers = run.grid.tile_px, run.workers
-        chosen = [block for block in blocks(maps.size) if run.tissue.touches(block.grown(near), maps.mpp)]
-        measure = (lambda decoder: workers.measure(chosen, decoder, errand)) if workers else None
-        rules = rules_for(maps, options, decoder=run.backend.manifest.decoder, measure=measure)
-        if run.workers:
-            _cut_missing(run, chosen, rules, errand)
-        on_block = None if run.workers else run.on_block
-        cells = segment_kept(run.slide, maps, chosen, rules, work / CELLS, threads=run.cutting_threads, on_block=on_block)
-        return maps, cells, tiles
+        return maps, _cut(run, maps, options, errand), tiles
 
 
 def needed(panel: Panel) -> Panel:
@@ -233,6 +225,19 @@ def written(
         with explained(errand.work):
             put(maps, tile, values)
         yield tile, judged.pop(tile)
+
+
+def _cut(run: Run, maps: Maps, options: CellOptions, errand: Errand) -> CellTable:
+    """Return the table of the nuclei of all blocks near tissue, with those that were cut before."""
+    near, workers, folder = run.grid.tile_px, run.workers, errand.work / CELLS
+    chosen = [block for block in blocks(maps.size) if run.tissue.touches(block.grown(near), maps.mpp)]
+    measure = (lambda decoder: workers.measure(chosen, decoder, errand)) if workers else None
+    rules = rules_for(maps, options, decoder=run.backend.manifest.decoder, measure=measure)
+    if workers:
+        _cut_missing(run, chosen, rules, errand)
+    on_block = None if workers else run.on_block
+    with explained(folder):
+        return segment_kept(run.slide, maps, chosen, rules, folder, threads=run.cutting_threads, on_block=on_block)
 
 
 def _cut_missing(run: Run, chosen: list[Box], rules: Rules, errand: Errand) -> None:
