@@ -1,6 +1,7 @@
 import dataclasses
 import errno
 import tracemalloc
+import uuid
 import xml.etree.ElementTree as ET
 
 import numpy as np
@@ -56,6 +57,16 @@ def test_all_planes_are_read_back_with_names_colours_and_pixel_size(analysis, tm
     assert channels["DAPI"] == -1  # white, opaque
     assert channels["LAP2beta"] == 0x00FF00FF
     assert channels["Segmentation positive"] == 0xFF0000FF - 2**32
+
+
+def test_equal_maps_give_equal_bytes_that_say_nothing_of_the_machine(analysis, tmp_path):
+    big = resized(analysis, Size(12, 16))
+    for name in ("one", "two"):
+        write_ome_tiff(big, tmp_path / f"{name}.ome.tiff")
+    assert (tmp_path / "one.ome.tiff").read_bytes() == (tmp_path / "two.ome.tiff").read_bytes()
+    with tifffile.TiffFile(tmp_path / "one.ome.tiff") as file:
+        named = ET.fromstring(file.ome_metadata).get("UUID")  # noqa: S314 (our own)
+    assert uuid.UUID(named).version == 5
 
 
 def test_planes_hold_what_was_inferred(analysis, tmp_path):

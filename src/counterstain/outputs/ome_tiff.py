@@ -5,6 +5,7 @@ the slide: tiles are compressed in the order in which the levels are made and wa
 """
 
 import tempfile
+import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,6 +21,7 @@ from counterstain.outputs.atomic import replacing
 from counterstain.outputs.levels import Block, blocks_of_levels, level_sizes, stacked
 from counterstain.panel import Channel, Colour, Panel
 
+NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://counterstain/maps")
 TILE_PX = 256
 DEFLATE = tifffile.COMPRESSION.ADOBE_DEFLATE
 """Which every reader has."""
@@ -97,6 +99,9 @@ def _metadata(analysis: Analysis, panel: Panel) -> dict[str, Any]:
     names, colours = zip(*(plane for channel in panel.channels for plane in named_planes(channel)), strict=True)
     return {
         "axes": "CYX",
+        "UUID": str(
+            uuid.uuid5(NAMESPACE, f"{analysis.slide.name}/{analysis.fingerprint}")
+        ),  # tifffile's has the time and the machine
         "Name": analysis.slide.name,
         "PhysicalSizeX": analysis.maps.mpp,
         "PhysicalSizeXUnit": "µm",
