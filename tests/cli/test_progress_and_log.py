@@ -1,15 +1,19 @@
 """What a run tells of itself: speed and time left, lines of JSON, and the log in the output folder."""
 
+import io
 import json
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from PIL import Image
+from rich.console import Console
+from rich.progress import Progress, TextColumn
 
 from counterstain.cli import progress
-from counterstain.cli.progress import JsonLines, Pace, progress_bars
-from counterstain.cli.run_log import FILE_NAME
+from counterstain.cli.progress import JsonLines, Pace, TerminalBars, progress_bars
+from counterstain.cli.run_log import FILE_NAME, RunLog
 
 
 @pytest.fixture
@@ -65,6 +69,48 @@ def test_a_terminal_shows_speed_and_time_left(monkeypatch, clock, capsys):
         clock[0] = 100.0
         bar.step("tiles", 3, 4, 50.0)
     assert "0.0 Mpx/s, 0:00:50 left" in capsys.readouterr().err
+
+
+def test_slides_at_work_at_once_have_a_bar_each_which_goes_with_its_slide():
+    console = Console(file=io.StringIO(), force_terminal=True, width=150)
+    with Progress(TextColumn("{task.description} {task.completed}/{task.total} {task.fields[pace]}"), console=console) as shown:
+        bars = TerminalBars(shown, 2)
+        first, second = bars.begin("one"), bars.begin("two")
+        first.step("cells", 3, 4, 0.5)
+        second.step("tiles", 1, 9, 0.5)
+        assert [(task.description, task.completed, task.total) for task in shown.tasks] == [
+            ("images", 0, 2),
+            ("one", 3, 4),
+            ("two", 1, 9),
+        ]
+        first.end()
+        assert [(task.description, task.completed) for task in shown.tasks] == [("images", 1), ("two", 1)]
+
+
+def test_lines_of_slides_at_work_at_once_are_whole_and_name_their_slide(capsys):
+    bars = JsonLines()
+
+    def work(name):
+        bar = bars.begin(name)
+        for done in range(1, 51):
+            bar.step("tiles" if done % 2 else "cells", done, 50, 0.5)  # a new stage is told at once
+        bar.end()
+
+    with ThreadPoolExecutor(4) as pool:
+        [*pool.map(work, "abcd")]
+    told = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    for name in "abcd":
+        own = [line for line in told if line["slide"] == name]
+        assert [line["done"] for line in own] == [0, *range(1, 51), 1]
+        assert [own[0]["stage"], own[-1]["stage"]] == ["begin", "done"]
+
+
+def test_lines_of_the_log_that_are_written_at_once_are_whole(tmp_path):
+    log = RunLog(tmp_path)
+    with ThreadPoolExecutor(8) as pool:
+        [*pool.map(lambda number: log.failed(f"{number}", "x" * 5000, "odd"), range(100))]
+    told = [json.loads(line)["name"] for line in (tmp_path / FILE_NAME).read_text().splitlines()]
+    assert sorted(map(int, told)) == [*range(100)]
 
 
 def test_the_command_tells_a_program_how_far_it_is_even_when_quiet(good, analyze):

@@ -38,5 +38,6 @@ def read_parquet(path: Path) -> Cells:
     OSError, pyarrow.ArrowException
         The file is missing or damaged, or lacks a column.
     """
-    table = pyarrow.parquet.read_table(path, columns=list(COLUMNS))
-    return without_outlines({name: table[name].to_numpy().astype(kind, copy=False) for name, kind in COLUMNS.items()})
+    with pyarrow.parquet.ParquetFile(path) as file:  # column by column, so that no more than one is in memory twice
+        columns = {name: file.read([name])[name].to_numpy().astype(kind, copy=False) for name, kind in COLUMNS.items()}
+    return without_outlines(columns)
