@@ -77,6 +77,7 @@ def assert_same(one, other, at_least=500):
     assert_same_cells(one.cells, other.cells)
     assert one.scores == other.scores
     assert one.tissue_mm2 == other.tissue_mm2
+    assert one.tiles == other.tiles
     assert one.warnings == other.warnings
     for name, plane in other.maps.planes.items():
         np.testing.assert_array_equal(np.asarray(one.maps[name].stored[:]), plane.stored, err_msg=name)

@@ -25,6 +25,7 @@ FILES = [
     "modalities.ome.tiff",
     "overlay.png",
     "segmentation.png",
+    "tiles.csv",
 ]
 
 

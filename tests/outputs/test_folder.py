@@ -37,6 +37,7 @@ def test_all_formats_together_give_every_file(analysis, tmp_path):
         "modalities.ome.tiff",
         "overlay.png",
         "segmentation.png",
+        "tiles.csv",
     ]
 
 
@@ -127,7 +128,7 @@ def test_every_format_describes_itself():
 def test_pictures_are_left_out_of_a_slide_that_is_too_large_for_them():
     assert formats_for(tuple(FORMATS), WHOLE_IMAGE_PIXELS, named=False) == tuple(FORMATS)
     assert formats_for(tuple(FORMATS), WHOLE_IMAGE_PIXELS + 1, named=False) == (
-        *("csv", "geojson", "parquet", "geojson.gz", "ome-zarr", "h5ad", "spatialdata", "density", "json"),
+        *("csv", "geojson", "parquet", "tiles", "geojson.gz", "ome-zarr", "h5ad", "spatialdata", "density", "json"),
     )
 
 

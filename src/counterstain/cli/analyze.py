@@ -17,7 +17,7 @@ from counterstain.cli.settings import (
 from counterstain.cli.shard import ShardType
 
 FORMAT_HELP = (
-    "Write only this; repeat for more: modalities, segmentation, overlay, ome-tiff, csv, geojson, parquet, "
+    "Write only this; repeat for more: modalities, segmentation, overlay, ome-tiff, csv, geojson, parquet, tiles, "
     "geojson.gz, ome-zarr, h5ad, spatialdata, density, deepliif (these six only when named), "
     "or json for analysis.json alone, which is always written."
 )

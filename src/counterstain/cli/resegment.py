@@ -19,7 +19,7 @@ from counterstain.outputs.atomic import claimed, explained
 from counterstain.outputs.folder import check_apart, check_free, homes, write_folder
 from counterstain.outputs.names import check_formats, default_formats, formats_for
 from counterstain.outputs.record import record
-from counterstain.outputs.results import Record, read_manifest, read_maps, results_in
+from counterstain.outputs.results import Record, read_manifest, read_maps, read_qualities, results_in
 from counterstain.outputs.summary import Failure, write_summary
 from counterstain.outputs.version import FORMAT_VERSION
 from counterstain.pipeline import warnings_of
@@ -83,7 +83,7 @@ def segmented(folder: Path, content: Record, slide: Slide, options: CellOptions,
     manifest, maps, stopwatch = read_manifest(folder, content), read_maps(folder, content), Stopwatch()
     with stopwatch("cells"):
         cells = cut(slide, maps, options, decoder=manifest.decoder)
-    tissue_mm2 = content["slide"].get("tissue_mm2")
+    tissue_mm2, tiles = content["slide"].get("tissue_mm2"), read_qualities(folder, content, slide)
     parts = read_regions(regions, slide.resolution.sides) if regions else ()
     scorers = [SCORERS["percent_positive"]]
     scores = score_regions(cells, parts, scorers, mpp=slide.resolution.mpp, tissue_mm2=tissue_mm2)
@@ -95,8 +95,9 @@ def segmented(folder: Path, content: Record, slide: Slide, options: CellOptions,
         cells=cells,
         scores=scores,
         tissue_mm2=tissue_mm2,
+        tiles=tiles,
         source=content["slide"]["source"],
-        warnings=warnings_of(slide, manifest, cells, tuple(score for score in scores if score.region == "all")),
+        warnings=warnings_of(slide, manifest, cells, tuple(score for score in scores if score.region == "all"), tiles),
         timings_s=dict(stopwatch.seconds),
     )
 

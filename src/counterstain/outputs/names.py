@@ -15,6 +15,7 @@ from counterstain.outputs.geojson import write_geojson, write_geojson_gz
 from counterstain.outputs.ome_tiff import write_ome_tiff
 from counterstain.outputs.pictures import write_modality, write_overlay, write_segmentation
 from counterstain.outputs.tables import write_csv
+from counterstain.outputs.tiles import write_tiles
 from counterstain.panel import Panel
 
 WHOLE_IMAGE_PIXELS = 250_000_000
@@ -86,6 +87,7 @@ FORMATS: dict[str, Format] = {
         writers=lambda _: {"cells.parquet": _late("parquet", "write_parquet")},
         needs=("pyarrow",),
     ),
+    "tiles": Format(description="one row per tile: what is wrong with it", writers=lambda _: {"tiles.csv": write_tiles}),
     "geojson.gz": Format(
         description="outlines for QuPath, compressed",
         writers=lambda _: {"cells.geojson.gz": write_geojson_gz},

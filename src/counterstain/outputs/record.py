@@ -15,6 +15,7 @@ from counterstain.cells.table import CellColumns
 from counterstain.outputs.atomic import replacing
 from counterstain.outputs.version import FORMAT_VERSION
 from counterstain.scoring.base import Score
+from counterstain.tiling.quality import FLAGGED_SHARE, tissue_mm2, tissue_shares
 
 FILE_NAME = "analysis.json"
 FORMAT_NAME = "counterstain analysis"
@@ -57,6 +58,7 @@ def record(analysis: Analysis, files: tuple[str, ...] = ()) -> dict[str, Any]:
             "slide": _slide(analysis),
             "bundle": _bundle(analysis),
             "counts": counts_of(analysis.cells),
+            **({"quality": _quality(analysis)} if analysis.tiles else {}),
             "scores": [score_record(score) for score in analysis.scores],
             "thresholds": analysis.cells.thresholds,
             "warnings": list(analysis.warnings),
@@ -124,6 +126,16 @@ def _slide(analysis: Analysis) -> dict[str, Any]:
         "analysed_width_px": maps.size.width,
         "analysed_height_px": maps.size.height,
         **({} if analysis.tissue_mm2 is None else {"tissue_mm2": analysis.tissue_mm2}),
+    }
+
+
+def _quality(analysis: Analysis) -> dict[str, Any]:
+    tiles = analysis.tiles
+    return {
+        "tiles": len(tiles),
+        "tissue_mm2": round(tissue_mm2(tiles, analysis.maps.mpp), 6),
+        "tissue_shares": tissue_shares(tiles),
+        "flagged_tiles": {name: sum(name in quality.flags for _, quality in tiles) for name in FLAGGED_SHARE},
     }
 
 

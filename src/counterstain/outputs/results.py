@@ -14,9 +14,13 @@ from counterstain.inference.bundle import Manifest
 from counterstain.outputs.ome_tiff_maps import read_ome_tiff
 from counterstain.outputs.record import FILE_NAME, read_record
 from counterstain.outputs.tables import read_csv
+from counterstain.outputs.tiles import FILE_NAME as TILES
+from counterstain.outputs.tiles import read_tiles
 from counterstain.outputs.version import FORMAT_VERSION
 from counterstain.panel import Panel
+from counterstain.slides.base import Slide
 from counterstain.stitching.maps import Maps
+from counterstain.tiling.quality import TileQualities
 
 NEEDS = {"cells.parquet": "pyarrow", "maps.ome.zarr": "zarr"}
 """File -> the module that reads it."""
@@ -95,6 +99,22 @@ def read_maps(folder: Path, content: Record) -> Maps:
         return reader(path)
     except (ValueError, OSError) as error:
         raise OutputError(f"cannot read {path}: {error}; analyse the slide again") from error
+
+
+def read_qualities(folder: Path, content: Record, slide: Slide) -> TileQualities:
+    """Return what the result says of its tiles; nothing when it was made without ``tiles.csv``.
+
+    Raises
+    ------
+    OutputError
+        The table is damaged.
+    """
+    if TILES not in content["files"]:
+        return ()
+    try:
+        return read_tiles(folder / TILES, slide, content["slide"]["analysed_mpp"])
+    except (ValueError, OSError) as error:
+        raise OutputError(f"cannot read {folder / TILES}: {error}; analyse the slide again") from error
 
 
 def _inner(folder: Path) -> list[tuple[Path, Record]]:

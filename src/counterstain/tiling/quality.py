@@ -136,20 +136,36 @@ def tile_quality(pixels: NDArray[np.uint8], mpp: float) -> TileQuality:
     )
 
 
+def tissue_mm2(tiles: Iterable[tuple[Box, TileQuality]], mpp: float) -> float:
+    """Return the area of the tissue in tiles in square millimetres; boxes count in pixels of ``mpp``."""
+    return sum(quality.tissue * box.size.area for box, quality in tiles) * mpp**2 / 1e6
+
+
+def tissue_shares(tiles: Iterable[tuple[Box, TileQuality]]) -> dict[str, float]:
+    """Return the shares of the tissue in tiles that are out of focus (``blur``), folded (``fold``), and inked (``pen``).
+
+    Ink hides what it covers, so its share is that of the area of ink and tissue together. Without tissue all are 0.
+    """
+    pairs = [(box.size.area, quality) for box, quality in tiles]
+    tissue = sum(area * quality.tissue for area, quality in pairs)
+    ink = sum(area * quality.pen for area, quality in pairs)
+    blurred = sum(area * quality.tissue * quality.blur for area, quality in pairs)
+    folded = sum(area * quality.tissue * quality.fold for area, quality in pairs)
+    parts = {"blur": (blurred, tissue), "fold": (folded, tissue), "pen": (ink, tissue + ink)}
+    return {name: round(part / whole, 4) if whole else 0.0 for name, (part, whole) in parts.items()}
+
+
 def quality_warnings(tiles: Iterable[tuple[Box, TileQuality]]) -> tuple[str, ...]:
     """Return what to tell people: each fault that ``NOTICEABLE_SHARE`` of the tissue of all tiles has."""
-    rows = [(quality.tissue * box.size.area, quality.pen * box.size.area, quality) for box, quality in tiles]
-    tissue, ink = sum(row[0] for row in rows), sum(row[1] for row in rows)
-    blurred, folded = (sum(row[0] * getattr(row[2], name) for row in rows) for name in ("blur", "fold"))
-    faults = (
-        (blurred, tissue, "of the tissue is out of focus: nuclei in it are missed or joined"),
-        (folded, tissue, "of the tissue is folded: nuclei in it lie over each other"),
-        (ink, tissue + ink, "of the tissue is under or beside pen marks, which are taken for stain"),
-    )
+    faults = {
+        "blur": "is out of focus: nuclei in it are missed or joined",
+        "fold": "is folded: nuclei in it lie over each other",
+        "pen": "is under or beside pen marks, which are taken for stain",
+    }
     return tuple(
-        f"{100 * part / whole:.0f} % {what}; the scores are less sure"
-        for part, whole, what in faults
-        if whole and part / whole >= NOTICEABLE_SHARE
+        f"{100 * share:.0f} % of the tissue {faults[name]}; the scores are less sure"
+        for name, share in tissue_shares(tiles).items()
+        if share >= NOTICEABLE_SHARE
     )
 
 

@@ -1,0 +1,73 @@
+"""``tiles.csv``: what is wrong with each tile that was inferred, one row per tile."""
+
+import csv
+from pathlib import Path
+
+from counterstain.analysis import Analysis
+from counterstain.geometry import Box
+from counterstain.outputs.atomic import replacing
+from counterstain.slides.base import Slide
+from counterstain.tiling.quality import FLAGGED_SHARE, TileQualities, TileQuality, tissue_mm2
+
+FILE_NAME = "tiles.csv"
+PLACE = ("row_px", "col_px", "height_px", "width_px")
+SHARES = {name: f"{name}_share" for name in ("tissue", *FLAGGED_SHARE)}
+FLAGS = {name: f"has_{name}" for name in FLAGGED_SHARE}
+COLUMNS = (*PLACE, "tissue_mm2", *SHARES.values(), *FLAGS.values())
+
+
+def write_tiles(analysis: Analysis, path: Path) -> None:
+    """Write the table with a header, comma-separated, UTF-8; places are in pixels of the slide."""
+    tall, wide = _scales(analysis.slide, analysis.maps.mpp)
+    with replacing(path) as hidden, hidden.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for box, quality in analysis.tiles:
+            place = (box.row * tall, box.col * wide, box.height * tall, box.width * wide)
+            flags = quality.flags
+            writer.writerow(
+                (
+                    *(f"{round(pixels, 3):.10g}" for pixels in place),
+                    f"{tissue_mm2([(box, quality)], analysis.maps.mpp):.6f}",
+                    *(f"{getattr(quality, name):.10g}" for name in SHARES),
+                    *("true" if name in flags else "false" for name in FLAGS),
+                )
+            )
+
+
+def read_tiles(path: Path, slide: Slide, mpp: float) -> TileQualities:
+    """Return the table in a file.
+
+    Parameters
+    ----------
+    path : as ``write_tiles`` wrote it.
+    slide : that it was written for.
+    mpp : micrometres per pixel of the maps.
+
+    Raises
+    ------
+    OSError
+        The file is missing.
+    ValueError
+        It is damaged, or lacks a column.
+    """
+    tall, wide = _scales(slide, mpp)
+    with path.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        lacking = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+        if lacking:
+            raise ValueError(f"{path} lacks the columns {', '.join(lacking)}")
+        rows = [{name: float(row[name] or "") for name in (*PLACE, *SHARES.values())} for row in reader]
+    return tuple(
+        (
+            Box(*(round(row[name] / scale) for name, scale in zip(PLACE, (tall, wide, tall, wide), strict=True))),
+            TileQuality(**{name: row[column] for name, column in SHARES.items()}),
+        )
+        for row in rows
+    )
+
+
+def _scales(slide: Slide, mpp: float) -> tuple[float, float]:
+    """Return the pixels of the slide in one pixel of the maps, down and across."""
+    height_um, width_um = slide.resolution.sides
+    return mpp / height_um, mpp / width_um
