@@ -9,6 +9,7 @@ import pytest
 import tifffile
 import vendor_slides as vendors
 from conformance.slide import LABEL, SlideConformance
+from czi_slides import UNCOMPRESSED, write_czi
 
 from counterstain.errors import UnreadableSlideError
 from counterstain.geometry import Box, Size
@@ -28,6 +29,10 @@ class Vendor:
     associated: frozenset[str] = frozenset()
 
 
+def write_zeiss(stem, image, mpp):
+    return write_czi(stem.with_suffix(".czi"), image, mpp, compression=UNCOMPRESSED, corner=(-64, -300))
+
+
 BOTH = frozenset({"label", "macro"})
 VENDORS = {
     "Aperio SVS": Vendor(write=vendors.write_aperio, format="aperio", associated=BOTH),
@@ -42,6 +47,7 @@ VENDORS = {
         write=vendors.write_hamamatsu_vms, format="hamamatsu", tolerance=4, associated=frozenset({"macro"})
     ),
     "MIRAX": Vendor(write=vendors.write_mirax, format="mirax", associated=frozenset({"macro"})),
+    "ZEISS CZI": Vendor(write=write_zeiss, format="zeiss", associated=frozenset({"label"})),
     "DICOM": Vendor(write=vendors.write_dicom, format="dicom", associated=frozenset({"label"})),
 }
 

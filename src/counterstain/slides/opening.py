@@ -8,7 +8,7 @@ from counterstain.errors import MissingResolutionError, UnsupportedSlideError
 from counterstain.geometry import DEFAULT_MPP
 from counterstain.slides.array import ArraySlide
 from counterstain.slides.base import Resolution, Slide, stated_resolution
-from counterstain.slides.openslide import OpenSlideSlide, is_generic_tiff, is_whole_slide, stated_sides
+from counterstain.slides.openslide import OpenSlideSlide, is_generic_tiff, is_whole_slide, opens, stated_sides
 from counterstain.slides.raster import decode_raster
 from counterstain.slides.sniffing import kind_of
 from counterstain.slides.tiff import decode_tiff
@@ -17,7 +17,7 @@ from counterstain.slides.tiled_tiff import TiledTiffSlide, lacks_codec, reads_in
 
 RASTER_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".jp2", ".ppm", ".pgm"})
 WHOLE_SLIDE_SUFFIXES = frozenset(
-    {".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".svslide", ".dcm", ".zarr", ".ozx"}
+    {".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".svslide", ".dcm", ".czi", ".vsi", ".zvi", ".zarr", ".ozx"}
 )
 SLIDE_SUFFIXES = RASTER_SUFFIXES | WHOLE_SLIDE_SUFFIXES
 """Lower-case suffixes of what a listing of a folder takes for slides; of folders, those that hold an OME-Zarr image. Any other
@@ -50,6 +50,8 @@ def open_slide(path: str | Path, *, mpp: float | None = None, default_mpp: float
     kind = kind_of(path)
     if kind == "zarr":
         return _open_ome_zarr(path, mpp)
+    if kind == "slideio" and not opens(path):
+        return _open_by_slideio(path, mpp)
     if kind != "raster" and is_whole_slide(path):
         return _open_whole_slide(path, mpp)
     if kind == "tiff" and reads_in_pieces(path):
@@ -76,6 +78,18 @@ def _open_ome_zarr(path: Path, mpp: float | None) -> Slide:
     reader = importlib.import_module("counterstain.slides.ome_zarr")
     resolution = _stated_resolution(path, mpp, reader.stated_sides(path) if mpp is None else None)
     slide: Slide = reader.OmeZarrSlide(path, name=slide_name(path), resolution=resolution)
+    return slide
+
+
+def _open_by_slideio(path: Path, mpp: float | None) -> Slide:
+    """Open a CZI, VSI or ZVI; OpenSlide reads a CZI that is not compressed by JPEG XR, and needs no extra."""
+    if importlib.util.find_spec("slideio") is None:
+        raise UnsupportedSlideError(
+            f'{path} is a CZI, VSI or ZVI slide, which needs slideio; run: pip install "counterstain[czi]"'
+        )
+    reader = importlib.import_module("counterstain.slides.slideio")
+    resolution = _stated_resolution(path, mpp, reader.stated_sides(path) if mpp is None else None)
+    slide: Slide = reader.SlideioSlide(path, name=slide_name(path), resolution=resolution)
     return slide
 
 

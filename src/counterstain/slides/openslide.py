@@ -31,6 +31,17 @@ def is_generic_tiff(path: Path) -> bool:
     return _format(path) == _GENERIC
 
 
+def opens(path: Path) -> bool:
+    """Return whether a scanner's format is recognised and its compression is known: of CZI, JPEG XR is not."""
+    if not is_whole_slide(path):
+        return False
+    try:
+        _open(path).close()
+    except UnreadableSlideError:
+        return False
+    return True
+
+
 def stated_sides(path: Path) -> Sides | None:
     """Return the micrometres per pixel down and across in the slide's properties, or None.
 

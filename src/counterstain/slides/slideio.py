@@ -1,0 +1,165 @@
+"""CZI, VSI and ZVI slides through slideio, read piece by piece from the level that fits. Needs the extra ``czi``.
+
+Of several scenes the largest is read. Labels and overviews, which may show a name, are never read. Imported only when it is
+asked for.
+"""
+
+import re
+import threading
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import slideio
+from numpy.typing import NDArray
+
+from counterstain.errors import UnreadableSlideError, UnsupportedSlideError
+from counterstain.geometry import Box, Size, mpp_of_magnification
+from counterstain.images import to_rgb
+from counterstain.slides.base import Resolution
+from counterstain.slides.pyramid import level_of, read_pyramid
+from counterstain.slides.raster import check_range
+from counterstain.slides.tiff_resolution import Sides, believable, plausible
+
+_DRIVERS = {".vsi": "VSI", ".zvi": "ZVI"}
+"""By suffix; whatever else comes here is a CZI by its content."""
+
+_OTHER_SCENE = re.compile(r"label|macro|overview|preview|thumbnail", re.IGNORECASE)
+
+_CZI_PIXELS = re.compile(r"<PixelType>\s*(\w+)\s*</PixelType>")
+
+_PLACE_IN_SOURCE = re.compile(r"^\S+\.[ch]pp:\d+:\s*")
+"""Where slideio says in which of its own lines an error arose."""
+
+SLIDEIO_ERRORS = (RuntimeError, OSError, ValueError, TypeError, IndexError, MemoryError)
+
+RANGE_PX = 1024
+"""Longer side of the level, at most, that is looked at to see how bright a 16-bit slide is."""
+
+
+def stated_sides(path: Path) -> Sides | None:
+    """Return the micrometres per pixel down and across that the slide states, or those of its objective, or None.
+
+    Raises
+    ------
+    UnreadableSlideError
+        It cannot be read.
+    UnsupportedSlideError
+        It is of a kind that is refused, or its pixels are far from square.
+    """
+    scene = _scene(path)
+    across, down = (side * 1e6 for side in scene.resolution)
+    if believable((down, across)):
+        return plausible((down, across), path)
+    side = mpp_of_magnification(scene.magnification) if scene.magnification > 0 else 0.0
+    return (side, side) if believable((side, side)) else None
+
+
+class SlideioSlide:
+    """A ``Slide`` over the largest scene of a file; what was not scanned is white.
+
+    Raises
+    ------
+    UnreadableSlideError
+        When the file, or later a part of it, cannot be read.
+    UnsupportedSlideError
+        When it is no RGB image of one plane, or its tiles would be put in wrong places.
+    """
+
+    def __init__(self, path: Path, *, name: str, resolution: Resolution) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._scene: Any = _scene(path)
+        self.name = name
+        self.resolution = resolution
+        sizes = [self._scene.get_zoom_level_info(number).size for number in range(self._scene.num_zoom_levels)]
+        full = Size(sizes[0].height, sizes[0].width)
+        self._levels = [level_of(Size(size.height, size.width), full) for size in sizes if size.height and size.width]
+        self._check_range()
+
+    @property
+    def size(self) -> Size:
+        """Height and width at full resolution."""
+        return self._levels[0].size
+
+    def read(self, box: Box, mpp: float) -> NDArray[np.uint8]:
+        """Return the (h, w, 3) uint8 pixels of a box in pixels of ``mpp``, from the next finer level; white outside."""
+        return read_pyramid(self._read_level, self._levels, self.resolution.factors(mpp), box)
+
+    def _read_level(self, box: Box, level: int) -> NDArray[np.uint8]:
+        return to_rgb(self._stored(box, level))
+
+    def _stored(self, box: Box, level: int) -> NDArray[Any]:
+        """Return the (h, w, 3) pixels of a box of a level; a CZI stores blue first."""
+        if not box.size.area:
+            return np.empty((box.height, box.width, 3), np.uint8)
+        try:
+            with self._lock:
+                pixels = self._scene.read_block_from_level(level, (box.col, box.row, box.width, box.height))
+        except SLIDEIO_ERRORS as error:
+            raise UnreadableSlideError(
+                f"cannot decode rows {box.row} to {box.stop_row - 1}, columns {box.col} to {box.stop_col - 1} "
+                f"of level {level} of {self._path}: {_reason(error)}"
+            ) from error
+        return np.asarray(pixels[..., ::-1] if _is_czi(self._path) else pixels)
+
+    def _check_range(self) -> None:
+        """Refuse 12-bit values in 16 bits, by the middle of the smallest level."""
+        if self._scene.get_channel_data_type(0) == np.uint16:
+            number = len(self._levels) - 1
+            size = self._levels[number].size
+            height, width = min(size.height, RANGE_PX), min(size.width, RANGE_PX)
+            middle = Box((size.height - height) // 2, (size.width - width) // 2, height, width)
+            pixels = self._stored(middle, number)
+            check_range(pixels[(pixels < np.iinfo(pixels.dtype).max).any(axis=2)], self._path)  # white may be what is missing
+
+    def close(self) -> None:
+        """Close the file; closing twice is harmless."""
+        with self._lock:
+            self._scene = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+
+def _is_czi(path: Path) -> bool:
+    return path.suffix.lower() not in _DRIVERS
+
+
+def _scene(path: Path) -> Any:
+    """Return the largest scene that is no label or overview, when it is an RGB image that is read rightly."""
+    try:
+        slide = slideio.open_slide(str(path), _DRIVERS.get(path.suffix.lower(), "CZI"))
+        scenes = [slide.get_scene(number) for number in range(slide.num_scenes)]
+        scenes = [scene for scene in scenes if not _OTHER_SCENE.search(scene.name)]
+        scene = max(scenes, key=lambda scene: scene.size[0] * scene.size[1])
+        _check_kind(scene, str(slide.raw_metadata), path)
+    except SLIDEIO_ERRORS as error:
+        raise UnreadableSlideError(f"cannot read the whole slide {path}: {_reason(error)}") from error
+    return scene
+
+
+def _check_kind(scene: Any, metadata: str, path: Path) -> None:
+    """Refuse what is no RGB image. Three channels of a CZI are colours only where its pixels are BGR, not grey."""
+    kinds = {np.dtype(scene.get_channel_data_type(number)) for number in range(scene.num_channels)}
+    is_rgb = scene.num_channels == 3 and kinds <= {np.dtype(np.uint8), np.dtype(np.uint16)} and len(kinds) == 1
+    if _is_czi(path):
+        is_rgb = is_rgb and all(pixels in ("Bgr24", "Bgr48") for pixels in _CZI_PIXELS.findall(metadata))
+    else:
+        is_rgb = is_rgb and kinds == {np.dtype(np.uint8)}
+    if not is_rgb or scene.num_z_slices > 1 or scene.num_t_frames > 1:
+        raise UnsupportedSlideError(
+            f"{path} has {scene.num_channels} channels of {', '.join(map(str, kinds))}, {scene.num_z_slices} planes and "
+            f"{scene.num_t_frames} frames, expected one RGB image of a stained slide; export the plane to analyse as OME-TIFF"
+        )
+    if _is_czi(path) and scene.rect[1] < 0:
+        raise UnsupportedSlideError(
+            f"{path} has tiles at negative rows ({scene.rect[1]}), which slideio puts in wrong places; export it as OME-TIFF"
+        )
+
+
+def _reason(error: Exception) -> str:
+    return _PLACE_IN_SOURCE.sub("", str(error))
