@@ -34,7 +34,7 @@ from counterstain.slides.base import Slide
 from counterstain.stitching.canvas import put
 from counterstain.stitching.maps import Maps
 from counterstain.stitching.work import Settings, TileLog, record, resume
-from counterstain.tiling.glass import Tissue
+from counterstain.tiling.glass import Tissue, tiles_with_tissue
 from counterstain.tiling.grid import Tile, TileGrid
 from counterstain.tiling.quality import TileQualities, TileQuality
 
@@ -173,7 +173,7 @@ def _opened(run: Run, errand: Errand, *, restart: bool) -> Maps:
 
 def _infer_missing(run: Run, maps: Maps, errand: Errand, batch_size: int) -> TileQualities:
     """Fill the maps with every tile that shows tissue and is not in the log, and return what is wrong with all of them."""
-    wanted = [tile for tile in run.grid if run.tissue.touches(tile.read, maps.mpp)]
+    wanted = [*tiles_with_tissue(run.grid, run.tissue, maps.mpp)]
     with explained(errand.work):
         log = TileLog(errand.work)
     with log:

@@ -1,13 +1,16 @@
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis.strategies import integers, sampled_from
+from scipy import ndimage
 from strategies import boxes
 
-from counterstain.geometry import Box
+from counterstain.geometry import Box, Size
 from counterstain.slides.array import ArraySlide
 from counterstain.slides.base import Resolution
 from counterstain.slides.thumbnail import thumbnail
-from counterstain.tiling.glass import TISSUE_MPP, Tissue, find_tissue
+from counterstain.tiling.glass import TISSUE_MPP, Tissue, find_tissue, tiles_with_tissue
+from counterstain.tiling.grid import TileGrid
 
 MASK = np.random.default_rng(0).random((12, 15)) > 0.9
 
@@ -59,3 +62,62 @@ def test_a_thumbnail_is_read_in_pieces_and_shows_the_whole(monkeypatch):
     assert small.shape == (60, 50, 3)
     assert len(read) == 3 * 3
     assert np.abs(small.astype(int) - slide.read(Box(0, 0, 60, 50), 4.0)).max() <= 1
+
+
+@settings(max_examples=200, deadline=None)
+@given(boxes(reach=70, largest=50))
+def test_the_extent_is_the_smallest_box_with_all_tissue_in_it(box):
+    fine = np.zeros((200, 200), bool)
+    fine[70:118, 70:130] = np.kron(MASK, np.ones((4, 4), bool))  # shifted so that no index is negative
+    part = np.zeros_like(fine)
+    within = np.s_[max(0, box.row + 70) : max(0, box.stop_row + 70), max(0, box.col + 70) : max(0, box.stop_col + 70)]
+    part[within] = fine[within]
+    extent = Tissue(mask=MASK, mpp=8.0).extent(box, 2.0)
+    if not part.any():
+        assert extent is None
+        return
+    rows, cols = np.nonzero(part)
+    assert (extent.row, extent.stop_row) == (rows.min() - 70, rows.max() - 69)
+    assert (extent.col, extent.stop_col) == (cols.min() - 70, cols.max() - 69)
+
+
+def strip_of_tissue():
+    """Return tissue in one column of mask pixels, 8 um wide, from 80 to 88 um."""
+    mask = np.zeros((125, 100), bool)
+    mask[:, 10] = True
+    return Tissue(mask=mask, mpp=8.0)
+
+
+def test_tiles_are_narrowed_to_what_is_near_tissue():
+    grid = TileGrid(size=Size(1000, 800), tile_px=512, margin_px=64, stride_px=32)
+    tiles = [*tiles_with_tissue(grid, strip_of_tissue(), mpp=1.0)]
+    assert [tile.keep for tile in tiles] == [Box(row, 32, height, 96) for row, height in ((0, 384), (384, 384), (768, 232))]
+    assert {tile.read.col for tile in tiles} == {0}
+    assert {tile.read.width for tile in tiles} == {32 + 96 + 64}
+
+
+def test_tiles_of_a_fixed_size_stay_whole():
+    grid = TileGrid(size=Size(1000, 800), tile_px=512, margin_px=64)
+    tiles = [*tiles_with_tissue(grid, strip_of_tissue(), mpp=1.0)]
+    assert tiles == [tile for tile in grid if tile.keep.col == 0]
+
+
+@settings(max_examples=50, deadline=None)
+@given(seed=integers(0, 10**6), stride=sampled_from([None, 8, 32]))
+def test_every_pixel_near_tissue_is_kept_by_one_tile_alone(seed, stride):
+    mask = np.random.default_rng(seed).random((20, 24)) > 0.985
+    grid = TileGrid(size=Size(157, 190), tile_px=96, margin_px=16, stride_px=stride)
+    covered = np.zeros((157, 190), int)
+    for tile in tiles_with_tissue(grid, Tissue(mask=mask, mpp=8.0), mpp=1.0):
+        covered[tile.keep.slices] += 1
+        assert tile.read.height * tile.read.width > 0
+        assert stride is None or tile.read.height % stride == tile.read.width % stride == 0
+    near = ndimage.maximum_filter(np.kron(mask, np.ones((8, 8), bool)), 65)[:157, :190]
+    assert covered.max(initial=0) <= 1
+    assert covered[near].all()
+
+
+def test_a_slide_that_is_all_tissue_is_cut_into_the_tiles_of_the_grid():
+    grid = TileGrid(size=Size(157, 190), tile_px=96, margin_px=16, stride_px=8)
+    everything = Tissue(mask=np.ones((20, 24), bool), mpp=8.0)
+    assert [*tiles_with_tissue(grid, everything, mpp=1.0)] == [*grid]

@@ -1,6 +1,7 @@
 """Which tiles of a slide show tissue, and how much of it there is."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,10 +10,14 @@ from numpy.typing import NDArray
 from counterstain.geometry import Box
 from counterstain.slides.base import Slide
 from counterstain.slides.thumbnail import thumbnail
+from counterstain.tiling.grid import Tile, TileGrid
 from counterstain.tiling.tissue import tissue_mask
 
 TISSUE_MPP = 8.0
 """Micrometres per pixel at which tissue is looked for: a field of 7 pixels holds some ten cells."""
+
+AROUND_TISSUE_UM = 32.0
+"""How far beyond its tissue a slide is analysed: four pixels of the mask, by whose edge no nucleus is then lost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,12 +36,27 @@ class Tissue:
 
     def touches(self, box: Box, mpp: float) -> bool:
         """Return whether there is tissue anywhere in a box, which counts in pixels of ``mpp`` and may reach outside."""
+        return self.extent(box, mpp) is not None
+
+    def extent(self, box: Box, mpp: float) -> Box | None:
+        """Return the smallest part of a box that holds all tissue in it; None where there is none.
+
+        Parameters
+        ----------
+        box : in pixels of ``mpp``; may reach outside the slide.
+        """
         if not box.size.area:
-            return False
+            return None
         scale = mpp / self.mpp
-        first_row, first_col = max(0, math.floor(box.row * scale)), max(0, math.floor(box.col * scale))
-        rows, cols = (max(0, math.ceil(stop * scale)) for stop in (box.stop_row, box.stop_col))
-        return bool(self.mask[first_row:rows, first_col:cols].any())
+        top, left = max(0, math.floor(box.row * scale)), max(0, math.floor(box.col * scale))
+        low, right = (max(0, math.ceil(stop * scale)) for stop in (box.stop_row, box.stop_col))
+        part = self.mask[top:low, left:right]
+        rows, cols = (np.flatnonzero(part.any(axis=axis)) for axis in (1, 0))
+        if not len(rows):
+            return None
+        first = [math.floor((start + shown[0]) / scale) for start, shown in ((top, rows), (left, cols))]
+        stop = [math.ceil((start + shown[-1] + 1) / scale) for start, shown in ((top, rows), (left, cols))]
+        return Box(first[0], first[1], stop[0] - first[0], stop[1] - first[1]).intersection(box)
 
 
 def everywhere(tissue: Tissue) -> Tissue:
@@ -48,3 +68,12 @@ def find_tissue(slide: Slide) -> Tissue:
     """Look for tissue on a thumbnail of ``TISSUE_MPP``, or of the slide itself where that is coarser."""
     mpp = max(TISSUE_MPP, slide.resolution.mpp)
     return Tissue(mask=tissue_mask(thumbnail(slide, mpp)), mpp=mpp)
+
+
+def tiles_with_tissue(grid: TileGrid, tissue: Tissue, mpp: float) -> Iterator[Tile]:
+    """Yield the tiles of a grid, in pixels of ``mpp``, that are near tissue, narrowed to what is, where the grid lets them."""
+    near = math.ceil(AROUND_TISSUE_UM / mpp)
+    for tile in grid:
+        shown = tissue.extent(tile.keep.grown(near), mpp)
+        if shown:
+            yield grid.narrowed(tile, shown.grown(near))

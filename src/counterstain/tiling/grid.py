@@ -61,6 +61,17 @@ class TileGrid:
             keep = core.intersection(whole)
             yield Tile(read=self._with_margins(core), keep=keep)
 
+    def narrowed(self, tile: Tile, wanted: Box) -> Tile:
+        """Return the tile without what lies beyond a box, to the next multiple of the stride; without a stride, as it is."""
+        if self.stride_px is None:
+            return tile
+        stride, part = self.stride_px, tile.keep.intersection(wanted)
+        row, col = part.row // stride * stride, part.col // stride * stride
+        stops = (-(-stop // stride) * stride for stop in (part.stop_row, part.stop_col))
+        sides = (stop - start for stop, start in zip(stops, (row, col), strict=True))
+        keep = Box(row, col, *sides).intersection(tile.keep) if part.size.area else part
+        return Tile(read=self._with_margins(keep), keep=keep)
+
     def _with_margins(self, core: Box) -> Box:
         read, stride = core.grown(self.margin_px), self.stride_px
         if stride is None:
