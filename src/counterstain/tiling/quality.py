@@ -24,6 +24,9 @@ PIXEL_UM = 1.0
 CELL_PX = 8
 """Side of a cell in those pixels."""
 
+TISSUE_GAP_CELLS = 7
+"""Clear places between pale nuclei that are narrower than these many cells (56 um) count as tissue, as on the slide's mask."""
+
 BLUR_UM = 0.8
 """Width of edges (standard deviation) from which tissue is out of focus. Sharp scans at 20x and 40x have 0.4 to 0.7."""
 
@@ -123,7 +126,7 @@ def tile_quality(pixels: NDArray[np.uint8], mpp: float) -> TileQuality:
     black = _black_borders(small)
     clear = _clearest(small)  # (rows, cols, 3)
     ink = _ink(clear) & ~black
-    tissue = tissue_mask(cells, texture_px=3) & ~black & ~ink
+    tissue = _closed(tissue_mask(cells, texture_px=3), TISSUE_GAP_CELLS) & ~black & ~ink
     judged, blurred = _focus(small, tissue & ~_grown(black | ink), pixel_um)
     folded = _folds(cells, clear.mean(axis=2), tissue, pixel_um)
     whole = np.ones_like(tissue)
@@ -204,6 +207,11 @@ def _opened(mask: Mask, side: int) -> Mask:
     return np.asarray(ndimage.binary_opening(wide, np.ones((side, side), bool)))[side:-side, side:-side]
 
 
+def _closed(mask: Mask, side: int) -> Mask:
+    """Return the mask with what is too narrow for squares of a side filled; beyond the tile it goes on as at the border."""
+    return ~_opened(~mask, side)
+
+
 def _clearest(small: NDArray[np.uint8]) -> Density:
     """Return the optical density of each cell in red, green and blue where it is clear: its tenth percentile.
 
@@ -230,7 +238,7 @@ def _ink(clear: Density) -> Mask:
     square = ndimage.uniform_filter(density**2, 3, mode="nearest")
     is_even = np.sqrt(np.maximum(square - mean**2, 0)) < EVENNESS * mean
     is_dark = is_even & (density > DARK_INK) & (red > 0.9 * green)
-    return _opened(is_green | is_cool | is_red | is_dark, INK_CELLS)
+    return _opened(_closed(is_green | is_cool | is_red | is_dark, INK_CELLS), INK_CELLS)
 
 
 def _focus(small: NDArray[np.uint8], tissue: Mask, pixel_um: float) -> tuple[Mask, Mask]:
