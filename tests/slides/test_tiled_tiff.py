@@ -184,6 +184,24 @@ def test_a_page_of_another_shape_is_no_level(tmp_path):
             assert not (pixels == (255, 0, 255)).all(axis=2).any()
 
 
+def test_a_qptiff_is_a_pyramid_whose_thumbnail_label_and_overview_are_not_read(tmp_path):
+    path = tmp_path / "a.qptiff"
+    options = {"photometric": "rgb", "metadata": None, "software": "PerkinElmer-QPI"}
+    pages = (("FullResolution", 1), ("Thumbnail", 4), ("ReducedResolution", 2), ("Overview", None), ("Label", None))
+    with tifffile.TiffWriter(path) as writer:
+        for kind, step in pages:
+            text = f"<PerkinElmer-QPI-ImageDescription><ImageType>{kind}</ImageType></PerkinElmer-QPI-ImageDescription>"
+            page = tissue(104, 136)[::step, ::step] if step else np.full((40, 60, 3), (255, 0, 255), np.uint8)
+            tile = {"tile": (32, 32)} if step in (1, 2) else {}
+            resolution = {"resolution": (PER_CM / (step or 9),) * 2, "resolutionunit": "CENTIMETER"}
+            writer.write(page, description=f'<?xml version="1.0"?>{text}', **options, **tile, **resolution)
+    with open_slide(path) as slide:
+        assert isinstance(slide, TiledTiffSlide)
+        assert slide.resolution == Resolution(pytest.approx(MPP), "metadata")
+        assert [level.size for level in slide._levels] == [Size(104, 136), Size(52, 68)]
+        np.testing.assert_array_equal(slide.read(Box.whole(slide.size), slide.resolution.mpp), tissue(104, 136))
+
+
 def test_a_pyramid_without_pixel_size_is_refused_with_the_option_that_gives_it(tmp_path):
     path = write_pyramid(tmp_path / "a.tif", mpp=None)
     with pytest.raises(MissingResolutionError, match=r"--mpp 0\.25"):

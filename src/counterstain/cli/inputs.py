@@ -9,6 +9,7 @@ from pathlib import Path
 from counterstain.errors import SlideError, UnreadableSlideError, UsageError
 from counterstain.outputs.folder import is_output
 from counterstain.outputs.summary import FILE_NAME
+from counterstain.slides.companions import without_companions
 from counterstain.slides.opening import SLIDE_SUFFIXES, as_unicode, slide_name
 from counterstain.slides.sniffing import is_ome_zarr, is_zarr
 
@@ -87,7 +88,7 @@ def _checked(path: Path) -> Path:
 
 
 def _listed(candidates: list[Path], message_when_none: str) -> list[Path]:
-    images = [path for path in candidates if _is_image(path)]
+    images = without_companions([path for path in candidates if _is_image(path)])
     if not images:
         raise UnreadableSlideError(message_when_none)
     return images

@@ -17,7 +17,23 @@ from counterstain.slides.tiled_tiff import TiledTiffSlide, lacks_codec, reads_in
 
 RASTER_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".jp2", ".ppm", ".pgm"})
 WHOLE_SLIDE_SUFFIXES = frozenset(
-    {".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".svslide", ".dcm", ".czi", ".vsi", ".zvi", ".zarr", ".ozx"}
+    {
+        ".svs",
+        ".ndpi",
+        ".mrxs",
+        ".scn",
+        ".vms",
+        ".vmu",
+        ".bif",
+        ".svslide",
+        ".dcm",
+        ".qptiff",
+        ".czi",
+        ".vsi",
+        ".zvi",
+        ".zarr",
+        ".ozx",
+    }
 )
 SLIDE_SUFFIXES = RASTER_SUFFIXES | WHOLE_SLIDE_SUFFIXES
 """Lower-case suffixes of what a listing of a folder takes for slides; of folders, those that hold an OME-Zarr image. Any other
