@@ -85,3 +85,17 @@ def test_a_damaged_part_is_named_when_it_is_read(tmp_path):
     with pytest.raises(OutputError, match="dapi are damaged"):
         maps["dapi"].as_bytes(tile.keep)
     assert maps["segmentation"].as_bytes(tile.keep).any()
+
+
+def test_a_narrowed_tile_writes_its_chunk_whole_over_what_a_killed_process_left(tmp_path):
+    size, grid = Size(70, 90), TileGrid(size=Size(70, 90), tile_px=40, margin_px=4, stride_px=8)
+    tile = grid.narrowed(next(iter(grid)), Box(9, 17, 6, 6))
+    assert tile.keep == Box(8, 16, 8, 8)
+    maps = on_disk(tmp_path, size)
+    put(maps, tile, values_of(tile))
+    (chunk,) = (path for path in (tmp_path / "dapi" / "c").rglob("*") if path.is_file())
+    chunk.write_bytes(chunk.read_bytes()[:7])
+    put(maps, tile, values_of(tile))
+    expected = stitch([(tile, values_of(tile))], size=size, mpp=0.25, panel=PANEL)
+    for name in expected.planes:
+        np.testing.assert_array_equal(maps[name].as_bytes(Box.whole(size)), expected[name].as_bytes(Box.whole(size)))

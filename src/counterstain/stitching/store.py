@@ -42,7 +42,7 @@ class _Stored:
     """A Zarr array that says where it lies when a part of it cannot be read."""
 
     def __init__(self, path: Path, channel: Channel, size: Size, chunk_px: int) -> None:
-        self._path = path
+        self._path, self._chunk_px, self._background = path, chunk_px, background(channel)
         self._array = _array(path, channel, size, chunk_px)
 
     @property
@@ -56,8 +56,17 @@ class _Stored:
         except (RuntimeError, ValueError) as error:  # what the codecs of zarr raise
             raise OutputError(f"the maps in {self._path} are damaged: {error}; remove the folder and run again") from error
 
-    def __setitem__(self, slices: Any, values: NDArray[np.uint8]) -> None:
-        self._array[slices] = values
+    def __setitem__(self, slices: tuple[slice, slice], values: NDArray[np.uint8]) -> None:
+        """Write what a tile shows of one chunk, with background around it.
+
+        The chunk is written whole: what is there already, maybe half written by a process that was killed, is not read.
+        """
+        corner = [part.start // self._chunk_px * self._chunk_px for part in slices]
+        whole = tuple(slice(first, first + self._chunk_px) for first in corner)
+        chunk = np.full((self._chunk_px, self._chunk_px, values.shape[2]), self._background, np.uint8)
+        chunk[tuple(slice(part.start - first, part.stop - first) for part, first in zip(slices, corner, strict=True))] = values
+        height, width = (min(part.stop, side) - part.start for part, side in zip(whole, self.shape, strict=False))
+        self._array[whole] = chunk[:height, :width]
 
 
 def _array(path: Path, channel: Channel, size: Size, chunk_px: int) -> Any:
