@@ -132,6 +132,7 @@ def settings_of(run: Run, options: CellOptions, panel: Panel) -> dict[str, Any]:
         "slide": slide.name,
         "size": [slide.size.height, slide.size.width],
         "mpp": slide.resolution.mpp,
+        **({} if slide.resolution.aspect == 1 else {"aspect": slide.resolution.aspect}),
         "tissue": hashlib.sha256(run.tissue.mask.tobytes()).hexdigest()[:16],
         "model": run.backend.fingerprint,
         "tiles": [grid.tile_px, grid.margin_px, grid.stride_px],

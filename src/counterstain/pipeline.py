@@ -19,7 +19,7 @@ from counterstain.inference.stopwatch import Stopwatch
 from counterstain.passes import OnProgress, Run, Workers, passes_on_disk
 from counterstain.scoring.base import Score
 from counterstain.scoring.names import scorer
-from counterstain.slides.base import Slide
+from counterstain.slides.base import Slide, size_um
 from counterstain.slides.thumbnail import thumbnail
 from counterstain.stitching.canvas import stitch
 from counterstain.stitching.maps import Maps
@@ -173,13 +173,13 @@ def check_countable(slide: Slide) -> None:
     """
     size, mpp = slide.size, slide.resolution.mpp
     measures = f"{slide.name} is {size.width} x {size.height} px at {mpp:g} um per pixel"
-    if min(size.height, size.width) * mpp < MIN_SIDE_UM:
+    if min(size_um(slide)) < MIN_SIDE_UM:
         raise SlideError(f"{measures}, smaller than a nucleus ({MIN_SIDE_UM:g} um); give a larger image, or check --mpp")
     if mpp > MAX_MPP:
         raise SlideError(
             f"{measures}, too coarse to tell nuclei apart (at most {MAX_MPP:g}); give a sharper scan, or check --mpp"
         )
-    small = thumbnail(slide, mpp * max(1.0, max(size.height, size.width) / THUMBNAIL_PX))
+    small = thumbnail(slide, max(mpp, max(size_um(slide)) / THUMBNAIL_PX))
     if (small == small[0, 0]).all():
         colour = tuple(small[0, 0].tolist())
         raise SlideError(f"{slide.name} is all one colour, RGB {colour}: there is no tissue to analyse")

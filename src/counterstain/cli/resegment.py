@@ -119,8 +119,9 @@ def _slide_of(content: Record, default_mpp: float, named: Path | None) -> Slide:
     except CounterstainError as error:
         error.add_note("the image of the result is needed; name it with --slide")
         raise
-    found = (slide.size.height, slide.size.width, slide.resolution.mpp)
-    if found != (stored["height_px"], stored["width_px"], stored["mpp"]):
+    found = (slide.size.height, slide.size.width, slide.resolution.mpp, *slide.resolution.sides)
+    sides = stored.get("pixel_height_um", stored["mpp"]), stored.get("pixel_width_um", stored["mpp"])
+    if found != (stored["height_px"], stored["width_px"], stored["mpp"], *sides):
         slide.close()
         raise UsageError(f"{named or stored['source']} is not the image that the result was made of; name it with --slide")
     return slide

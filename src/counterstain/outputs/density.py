@@ -11,6 +11,7 @@ from scipy import ndimage
 from counterstain.analysis import Analysis
 from counterstain.geometry import Size
 from counterstain.outputs.atomic import replacing
+from counterstain.slides.base import size_um
 from counterstain.slides.thumbnail import thumbnail
 
 LONGEST_SIDE_PX = 1024
@@ -35,7 +36,7 @@ def write_density(analysis: Analysis, path: Path, *, only_positive: bool) -> Non
     only_positive : whether the nuclei that are not positive are left out.
     """
     slide, cells = analysis.slide, analysis.cells
-    mpp = max(analysis.maps.mpp, slide.resolution.mpp * max(slide.size.height, slide.size.width) / LONGEST_SIDE_PX)
+    mpp = max(analysis.maps.mpp, max(size_um(slide)) / LONGEST_SIDE_PX)
     pixels = thumbnail(slide, mpp)
     size = Size(*pixels.shape[:2])
     counts = np.zeros((size.height, size.width), np.int64)

@@ -78,6 +78,12 @@ class Slide(Protocol):
     def __exit__(self, *exc_info: object) -> None: ...
 
 
+def size_um(slide: Slide) -> tuple[float, float]:
+    """Return height and width of the whole slide in micrometres."""
+    height, width = slide.resolution.sides
+    return slide.size.height * height, slide.size.width * width
+
+
 def size_at(slide: Slide, mpp: float) -> Size:
     """Return the size of the whole slide in square pixels of ``mpp``."""
     down, across = slide.resolution.factors(mpp)
