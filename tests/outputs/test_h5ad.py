@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from counterstain.cells.table import COLUMNS, Cells
+from counterstain.cells.table import COLUMNS, Cells, regrouped
 from counterstain.outputs import annotated
-from counterstain.outputs.annotated import INTENSITIES, regrouped
+from counterstain.outputs.annotated import INTENSITIES
 from counterstain.outputs.h5ad import write_h5ad
 
 

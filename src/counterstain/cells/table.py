@@ -105,3 +105,26 @@ class Cells:
     def parts(self) -> Iterator["Cells"]:
         """Yield the table itself."""
         yield self
+
+
+def regrouped(table: CellTable, rows: int) -> Iterator[Cells]:
+    """Yield the table in parts of so many rows, of which the last may have fewer."""
+    waiting = Cells(columns={name: np.empty(0, kind) for name, kind in COLUMNS.items()}, outlines=[])
+    for part in table.parts():
+        both = _both(waiting, part) if len(waiting) else part
+        full = len(both) // rows * rows
+        for first in range(0, full, rows):
+            yield _cut(both, first, first + rows)
+        waiting = _cut(both, full, len(both))
+    if len(waiting):
+        yield waiting
+
+
+def _both(one: Cells, other: Cells) -> Cells:
+    columns = {name: np.concatenate([one[name], other[name]]) for name in COLUMNS}
+    return Cells(columns=columns, outlines=[*one.outlines, *other.outlines])
+
+
+def _cut(cells: Cells, first: int, stop: int) -> Cells:
+    columns = {name: column[first:stop] for name, column in cells.columns.items()}
+    return Cells(columns=columns, outlines=cells.outlines[first:stop])

@@ -4,7 +4,7 @@ The layout is version 0.1.0 of AnnData's format on disk (Virshup et al., Journal
 attributes what each group and array is. Knows neither kind of store.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterstain.analysis import Analysis
-from counterstain.cells.table import COLUMNS, Cells, CellTable
+from counterstain.cells.table import COLUMNS, Cells, regrouped
 from counterstain.outputs.geojson import CLASSIFICATIONS
 from counterstain.outputs.version import FORMAT_VERSION
 
@@ -71,29 +71,6 @@ def write_annotated(store: Store, analysis: Analysis, region: Region | None = No
         for path, values in _values(part, analysis.slide.resolution.sides, region).items():
             rows[path][first : first + len(part)] = values
         first += len(part)
-
-
-def regrouped(table: CellTable, rows: int) -> Iterator[Cells]:
-    """Yield the table in parts of so many rows, of which the last may have fewer."""
-    waiting = Cells(columns={name: np.empty(0, kind) for name, kind in COLUMNS.items()}, outlines=[])
-    for part in table.parts():
-        both = _both(waiting, part) if len(waiting) else part
-        full = len(both) // rows * rows
-        for first in range(0, full, rows):
-            yield _cut(both, first, first + rows)
-        waiting = _cut(both, full, len(both))
-    if len(waiting):
-        yield waiting
-
-
-def _both(one: Cells, other: Cells) -> Cells:
-    columns = {name: np.concatenate([one[name], other[name]]) for name in COLUMNS}
-    return Cells(columns=columns, outlines=[*one.outlines, *other.outlines])
-
-
-def _cut(cells: Cells, first: int, stop: int) -> Cells:
-    columns = {name: column[first:stop] for name, column in cells.columns.items()}
-    return Cells(columns=columns, outlines=cells.outlines[first:stop])
 
 
 def _encoding(kind: str, version: str = "0.2.0") -> dict[str, str]:

@@ -9,7 +9,7 @@ import pyarrow
 import pyarrow.parquet
 
 from counterstain.analysis import Analysis
-from counterstain.cells.table import COLUMNS, Cells
+from counterstain.cells.table import COLUMNS, Cells, regrouped
 from counterstain.outputs.atomic import replacing
 from counterstain.outputs.tables import without_outlines
 from counterstain.outputs.version import FORMAT_VERSION
@@ -23,11 +23,9 @@ def write_parquet(analysis: Analysis, path: Path) -> None:
     fields = [(name, pyarrow.from_numpy_dtype(kind)) for name, kind in COLUMNS.items()]
     schema = pyarrow.schema(fields, metadata={"counterstain.format_version": str(FORMAT_VERSION)})
     with replacing(path) as hidden, pyarrow.parquet.ParquetWriter(hidden, schema, compression="zstd") as writer:
-        for part in analysis.cells.parts():
-            for first in range(0, len(part), ROWS_AT_ONCE):
-                rows = slice(first, first + ROWS_AT_ONCE)
-                group = [pyarrow.array(column[rows], from_pandas=True) for column in part.columns.values()]
-                writer.write_table(pyarrow.table(group, schema=schema))
+        for part in regrouped(analysis.cells, ROWS_AT_ONCE):
+            group = [pyarrow.array(column, from_pandas=True) for column in part.columns.values()]
+            writer.write_table(pyarrow.table(group, schema=schema))
 
 
 def read_parquet(path: Path) -> Cells:

@@ -18,8 +18,8 @@ import zarr
 from numpy.typing import NDArray
 
 from counterstain.analysis import Analysis
-from counterstain.cells.table import Cells
-from counterstain.outputs.annotated import ROWS_AT_ONCE, Attributes, Kind, Region, regrouped, write_annotated
+from counterstain.cells.table import Cells, regrouped
+from counterstain.outputs.annotated import ROWS_AT_ONCE, Attributes, Kind, Region, write_annotated
 from counterstain.outputs.atomic import replacing_folder
 from counterstain.outputs.version import FORMAT_VERSION
 from counterstain.slides.base import Resolution

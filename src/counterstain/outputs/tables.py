@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterstain.analysis import Analysis
-from counterstain.cells.table import COLUMNS, Cells
+from counterstain.cells.table import COLUMNS, Cells, regrouped
 from counterstain.outputs.atomic import replacing
 
 ROWS_AT_ONCE = 8192
@@ -24,10 +24,8 @@ def write_csv(analysis: Analysis, path: Path) -> None:
     with replacing(path) as hidden, hidden.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
-        for part in analysis.cells.parts():
-            for first in range(0, len(part), ROWS_AT_ONCE):
-                rows = slice(first, first + ROWS_AT_ONCE)
-                writer.writerows(zip(*(_as_text(column[rows]) for column in part.columns.values()), strict=True))
+        for part in regrouped(analysis.cells, ROWS_AT_ONCE):
+            writer.writerows(zip(*map(_as_text, part.columns.values()), strict=True))
 
 
 def read_csv(path: Path) -> Cells:
