@@ -45,7 +45,8 @@ passes.put = at_a_moment(passes.put)
 work.TileLog.add = at_a_moment(work.TileLog.add, half_a_line)
 os.replace = at_a_moment(os.replace)
 BACKENDS["classical"] = lambda threads: SmallTiles()
-main(["analyze", "corner.png", "--out", sys.argv[3], "--bundle", "classical", "--format", "csv", "--format", "geojson"])
+formats = [word for name in ("csv", "geojson", "tiles") for word in ("--format", name)]
+main(["analyze", "corner.png", "--out", sys.argv[3], "--bundle", "classical", *formats])
 """
 
 MANY = 10**9
@@ -74,6 +75,6 @@ def test_ten_kills_at_random_moments_leave_no_trace_in_the_files(tmp_path):
     else:
         assert run(tmp_path, "killed", MANY) == 0
     assert kills >= 10
-    for name in ("corner/cells.csv", "corner/cells.geojson", "summary.csv"):
+    for name in ("corner/cells.csv", "corner/cells.geojson", "corner/tiles.csv", "summary.csv"):
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     assert sorted(path.name for path in (tmp_path / "killed").iterdir()) == ["corner", "counterstain.log", "summary.csv"]

@@ -150,6 +150,18 @@ def test_shares_lie_between_0_and_1_for_tiles_of_any_size(height, width, mpp, se
     assert quality == tile_quality(np.ascontiguousarray(pixels), mpp)
 
 
+def test_only_the_part_that_is_kept_counts_and_the_rest_is_looked_at():
+    image = photographed(tissue_density())
+    image[:, :256] = blurred(image, 1.5)[:, :256]
+    image[:64] = 3
+    left, right = Box(128, 0, 384, 192), Box(128, 320, 384, 192)
+    assert tile_quality(image, MPP, left).flags == ("blur",)
+    assert tile_quality(image, MPP, right).flags == ()
+    assert tile_quality(image, MPP, Box(0, 0, 64, 512)).black_border == 1
+    strip = tile_quality(image, MPP, Box(128, 505, 384, 7))
+    assert (strip.tissue, strip.blur) == (pytest.approx(1, abs=0.3), 0)
+
+
 def quality_of(**shares):
     return TileQuality(**{"tissue": 1.0, **CLEAN, **shares})
 

@@ -93,7 +93,7 @@ def _batch(slide: Slide, tiles: list[Tile], grid: TileGrid, mpp: float, *, judge
         error.add_note(f"while reading the tiles {[tile.keep for tile in tiles]}")
         raise
     pairs = zip(tiles, images, strict=True) if judge else ()
-    qualities = [tile_quality(image[_core(tile).slices], mpp) for tile, image in pairs]
+    qualities = [tile_quality(image, mpp, _core(tile)) for tile, image in pairs]
     return tiles, np.ascontiguousarray(to_unit(np.stack(images)).transpose(0, 3, 1, 2)), qualities
 
 
