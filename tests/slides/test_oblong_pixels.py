@@ -1,11 +1,16 @@
 """Slides whose pixels are not square: the network sees square ones, positions are in the slide's own."""
 
+import json
+
 import numpy as np
 import pytest
+import tifffile
+from click.testing import CliRunner
 from conformance.slide import SlideConformance
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from counterstain.cli.main import main
 from counterstain.geometry import Box, Size
 from counterstain.inference.classical import ClassicalBackend
 from counterstain.outputs.drawing import painted_labels
@@ -125,3 +130,31 @@ def test_boxes_in_micrometres_become_pixels_by_each_side(tmp_path):
     ((ring,),) = region.polygons
     np.testing.assert_array_equal(ring, [[10, 20], [10, 60], [30, 60], [30, 20]])
     assert region.area_px() * stated_resolution((1.0, 0.5)).mpp ** 2 == pytest.approx(400)
+
+
+def test_the_command_line_keeps_both_sides_from_image_to_scores(field, tmp_path):
+    """A box in micrometres that covers the upper half holds the same nuclei whichever command scores it."""
+    image = flattened(field, 2, 1)
+    tagged = {"resolution": (40_000, 20_000), "resolutionunit": "CENTIMETER"}
+    tifffile.imwrite(tmp_path / "oblong.tif", image, photometric="rgb", **tagged)
+    regions = tmp_path / "half.csv"
+    regions.write_text("name,row_um,col_um,height_um,width_um\nhalf,0,0,32,64\n")
+    results = [tmp_path / name for name in ("analysed", "segmented")]
+    run = CliRunner().invoke
+    options = ["--bundle", "classical", "--regions", str(regions), "--format", "csv", "--format", "ome-tiff"]
+    assert run(main, ["analyze", str(tmp_path / "oblong.tif"), "--out", str(results[0]), *options]).exit_code == 0
+    again = ["segment", str(results[0]), "--out", str(results[1]), "--regions", str(regions)]
+    assert run(main, [*again, "--format", "csv"]).exit_code == 0
+    assert run(main, ["score", str(results[0]), "--regions", str(regions)]).exit_code == 0
+    files = [results[0] / "oblong/analysis.json", results[1] / "oblong/analysis.json", results[0] / "oblong/scores.json"]
+    records = [json.loads(file.read_text()) for file in files]
+    slide = records[0]["slide"]
+    assert (slide["pixel_height_um"], slide["pixel_width_um"]) == pytest.approx((0.5, 0.25))
+    assert (slide["height_px"], slide["width_px"], slide["analysed_height_px"]) == (128, 256, 256)
+    scores = [[score for score in record["scores"] if score["region"] == "half"] for record in records]
+    assert scores[0] == scores[1] == scores[2]
+    density = next(score for score in scores[0] if score["name"] == "density")
+    assert density["area_mm2"] == pytest.approx(32 * 64 / 1e6)
+    rows = (results[0] / "oblong/cells.csv").read_text().splitlines()
+    cells = [dict(zip(rows[0].split(","), row.split(","), strict=True)) for row in rows[1:]]
+    assert density["counts"]["nuclei"] == sum(float(cell["row_px"]) + 0.5 < 64 for cell in cells) > 0
