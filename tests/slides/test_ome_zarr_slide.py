@@ -84,9 +84,9 @@ WAYS = {
 }
 
 
-@pytest.fixture(params=[*WAYS, "zip", "bioformats2raw"])
-def path(request, tmp_path):
-    folder = tmp_path / "a.ome.zarr"
+@pytest.fixture(scope="module", params=[*WAYS, "zip", "bioformats2raw"])
+def path(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("stores") / "a.ome.zarr"
     if request.param == "zip":
         return zipped(write(folder, "0.5"))
     if request.param == "bioformats2raw":
@@ -103,10 +103,15 @@ def write_series(folder):
     return folder
 
 
+@pytest.fixture(scope="module", params=["0.4", "0.5 in shards"])
+def stored(request, tmp_path_factory):
+    return write(tmp_path_factory.mktemp("stores") / "a.zarr", **WAYS[request.param])
+
+
 class TestOmeZarrSlide(SlideConformance):
     @pytest.fixture
-    def slide(self, path):
-        with open_slide(path) as slide:
+    def slide(self, stored):
+        with open_slide(stored) as slide:
             assert isinstance(slide, OmeZarrSlide)
             yield slide
 

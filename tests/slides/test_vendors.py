@@ -68,14 +68,14 @@ def expected(vendor):
     return glass
 
 
-@pytest.fixture(params=VENDORS)
+@pytest.fixture(scope="module", params=VENDORS)
 def vendor(request):
     return VENDORS[request.param]
 
 
-@pytest.fixture
-def path(vendor, tmp_path):
-    return vendor.write(tmp_path / "slide", picture(), MPP)
+@pytest.fixture(scope="module")
+def path(vendor, tmp_path_factory):
+    return vendor.write(tmp_path_factory.mktemp("slides") / "slide", picture(), MPP)
 
 
 @pytest.fixture
