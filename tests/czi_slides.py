@@ -23,7 +23,9 @@ _JXR_RGB, _JXR_BGR = (bytes.fromhex(f"24c3dd6f034efe4bb1853d77768dc9{last}") for
 """Names of the order of colours in a JPEG XR stream. CZI has blue first, imagecodecs writes red first."""
 
 
-def write_czi(path, image, mpp, *, sides=None, compression=JPEG_XR, corner=(0, 0), steps=(1, 2), gap=None, pixels="Bgr24"):
+def write_czi(
+    path, image, mpp, *, sides=None, compression=JPEG_XR, corner=(0, 0), steps=(1, 2), gap=None, pixels="Bgr24", other=None
+):
     """Write a slide and return its path.
 
     Parameters
@@ -33,17 +35,20 @@ def write_czi(path, image, mpp, *, sides=None, compression=JPEG_XR, corner=(0, 0
     corner : row and column of the first pixel on the stage.
     gap : number of a tile that is left out on each level.
     pixels : ``Bgr24``, or ``Gray8`` for three channels apart.
+    other : another scene, 5000 pixels to the left.
     """
     content, entries = bytearray(_segment(b"ZISRAWFILE", bytes(512))), []
-    for step, channel, row, col, tile in _tiles(image, steps, pixels, gap):
-        places = [("X", corner[1] + col * step, tile.shape[1] * step, tile.shape[1])]
-        places += [("Y", corner[0] + row * step, tile.shape[0] * step, tile.shape[0])]
-        places += [("C", channel, 1, 1), ("M", len(entries), 1, 1)]
-        entry = _entry(len(content), places, compression, pixels, is_smaller=step > 1)
-        data = _packed(tile, compression)
-        head = struct.pack("<iiq", 0, 0, len(data)) + entry
-        content += _segment(b"ZISRAWSUBBLOCK", head.ljust(max(256, len(head)), b"\0") + data)
-        entries.append(entry)
+    scenes = [(image, corner)] if other is None else [(other, (corner[0], corner[1] - 5000)), (image, corner)]
+    for scene, (part, (top, left)) in enumerate(scenes):
+        for step, channel, row, col, tile in _tiles(part, steps, pixels, gap):
+            places = [("X", left + col * step, tile.shape[1] * step, tile.shape[1])]
+            places += [("Y", top + row * step, tile.shape[0] * step, tile.shape[0])]
+            places += [("C", channel, 1, 1), ("M", len(entries), 1, 1), ("S", scene, 1, 1)]
+            entry = _entry(len(content), places, compression, pixels, is_smaller=step > 1)
+            data = _packed(tile, compression)
+            head = struct.pack("<iiq", 0, 0, len(data)) + entry
+            content += _segment(b"ZISRAWSUBBLOCK", head.ljust(max(256, len(head)), b"\0") + data)
+            entries.append(entry)
     directory = len(content)
     content += _segment(b"ZISRAWDIRECTORY", struct.pack("<i124x", len(entries)) + b"".join(entries))
     metadata = len(content)

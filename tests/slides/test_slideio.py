@@ -87,6 +87,13 @@ def test_a_slide_without_pixel_size_is_refused_with_the_option_that_gives_it(tmp
         assert slide.resolution == Resolution(0.5, "option")
 
 
+def test_of_several_scenes_the_largest_is_read(tmp_path):
+    other = np.full((64, 64, 3), 90, np.uint8)
+    with open_slide(write_czi(tmp_path / "slide.czi", picture(), MPP, other=other)) as slide:
+        assert slide.size == Size(128, 192)
+        np.testing.assert_array_equal(slide.read(WHOLE, slide.resolution.mpp), picture())
+
+
 def test_what_was_not_scanned_is_white(tmp_path):
     expected = picture()
     expected[:64, 64:128] = 255
