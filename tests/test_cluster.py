@@ -231,13 +231,18 @@ def test_without_any_worker_for_long_the_slide_fails(tmp_path, path, slide, sche
     monkeypatch.setattr(cluster, "TILES_PER_TASK", 1)
     monkeypatch.setattr(cluster, "WORKERS_WAIT_S", 2.0)
 
-    def kill_all_workers(done, total):
-        for process in scheduler.started[1:]:
-            process.kill()
+    first_done = cluster.SlideWorkers._first_done
 
+    def then_kill_all_workers(self, tasks):
+        found = first_done(self, tasks)
+        for process in scheduler.started[1:]:  # what they made, they have not yet handed over
+            process.kill()
+        return found
+
+    monkeypatch.setattr(cluster.SlideWorkers, "_first_done", then_kill_all_workers)
     workers = at_work.workers_for(path, slide, MPP)
     with pytest.raises(SlideError, match="no worker for 2 s; start some and repeat the command"):
-        analyze(slide, ClassicalBackend(), work=tmp_path / "work", on_progress=kill_all_workers, workers=workers)
+        analyze(slide, ClassicalBackend(), work=tmp_path / "work", workers=workers)
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ lost, leaves what it leaves when it is done once.
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -122,15 +122,13 @@ class SlideWorkers:
         client, missing = self.cluster.client, iter(parts)
         at_work: set[Future[Any]] = set()
         try:
-            while True:
-                for part in islice(missing, IN_FLIGHT - len(at_work)):
-                    self._check_scheduler()
-                    at_work.add(client.submit(task, part, pure=False, retries=RETRIES, priority=-self.number))
-                if not at_work:
-                    return
+            while at_work := at_work | self._submitted(task, islice(missing, IN_FLIGHT - len(at_work))):
                 done, at_work = self._first_done(at_work)
                 for future in done:
-                    yield future.result()
+                    made = _handed_over(future)
+                    if made is None:
+                        at_work.add(future)
+                    yield from made or ()
         except KilledWorker as error:
             raise SlideError(f"{self.source.path}: worker after worker was lost at the same place: {error}") from error
         except CancelledError as error:
@@ -138,6 +136,12 @@ class SlideWorkers:
         finally:
             if client.status == "running":
                 client.cancel([*at_work])
+
+    def _submitted(self, task: Callable[..., Done], parts: Iterable[Any]) -> set[Future[Any]]:
+        """Give tasks to the scheduler: those of the slide that came first go before the others."""
+        self._check_scheduler()
+        priority = -self.number
+        return {self.cluster.client.submit(task, part, pure=False, retries=RETRIES, priority=priority) for part in parts}
 
     def _first_done(self, at_work: set[Future[Any]]) -> tuple[set[Future[Any]], set[Future[Any]]]:
         """Wait until a task is done, and return those that are and those that are not."""
@@ -174,6 +178,16 @@ class SlideWorkers:
             f"{self.source.path}: the scheduler was lost; start it and its workers again and repeat the command, "
             "or repeat it without --cluster: it goes on from here"
         )
+
+
+def _handed_over(future: Future[Done]) -> tuple[Done] | None:
+    """Return what a task made; None where the worker is gone with it, so that the task waits to be done again."""
+    try:
+        return (future.result(timeout=LOOK_S),)
+    except TimeoutError:
+        if future.status == "error":  # it is what the task itself ended with
+            raise
+        return None
 
 
 def model_at(
