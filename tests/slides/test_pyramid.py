@@ -4,7 +4,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from counterstain.geometry import Box, Size
-from counterstain.slides.pyramid import Level, level_for, level_of, read_pyramid
+from counterstain.slides.pyramid import Level, is_level, level_for, level_of, read_pyramid
 from counterstain.slides.resampling import read_resampled
 
 LEVELS = [Level(Size(400, 400), 1.0), Level(Size(200, 200), 2.0), Level(Size(50, 50), 8.0)]
@@ -31,6 +31,15 @@ def test_the_level_is_the_coarsest_that_need_not_be_enlarged(factor, number):
 )
 def test_a_row_more_or_less_does_not_change_the_scale(stored, full, downsample):
     assert level_of(stored, full).downsample == pytest.approx(downsample)
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [(Size(50, 65), True), (Size(51, 66), True), (Size(1, 1), True), (Size(40, 40), False), (Size(0, 0), False)],
+)
+def test_a_level_has_the_shape_of_the_slide(size, expected):
+    """A label of 40 x 40 beside a slide of 101 x 131 is none."""
+    assert is_level(size, Size(101, 131)) == expected
 
 
 def pictures(height, width, *, cut):

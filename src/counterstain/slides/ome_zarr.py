@@ -21,7 +21,7 @@ from counterstain.geometry import Box, Size
 from counterstain.images import to_rgb
 from counterstain.slides.base import Resolution
 from counterstain.slides.ome_zarr_metadata import Multiscale, image_in, multiscale_of
-from counterstain.slides.pyramid import level_of, read_pyramid
+from counterstain.slides.pyramid import is_level, level_of, read_pyramid
 from counterstain.slides.raster import check_range
 from counterstain.slides.tiff_resolution import Sides, plausible
 from counterstain.slides.tiles import TileCache, fill
@@ -36,9 +36,6 @@ TILE_PX = 256
 
 RANGE_TILES = 16
 """Tiles that are looked at to see how bright a 16-bit slide is."""
-
-MAX_ASPECT_DIFFERENCE = 0.02
-"""Arrays whose sides shrink by factors that differ more are no levels of the first."""
 
 CODECS = frozenset(
     {
@@ -217,8 +214,9 @@ class OmeZarrSlide:
 def _level_arrays(group: _Group) -> list[Any]:
     """Return the arrays of the pyramid, the largest first; what has another shape or other pixels is no level."""
     arrays = [_array(group, path) for path in group.image.paths]
-    first = arrays[0]
-    return [first, *(array for array in arrays[1:] if array.dtype == first.dtype and _is_level(array, first, group.image.axes))]
+    first, axes = arrays[0], group.image.axes
+    levels = (array for array in arrays[1:] if array.dtype == first.dtype and is_level(_size(array, axes), _size(first, axes)))
+    return [first, *levels]
 
 
 def _array(group: _Group, path: str) -> Any:
@@ -266,9 +264,3 @@ def _size(array: Any, axes: tuple[str, ...]) -> Size:
 
 def _size_of(shape: tuple[int, ...], axes: tuple[str, ...]) -> Size:
     return Size(int(shape[axes.index("y")]), int(shape[axes.index("x")]))
-
-
-def _is_level(array: Any, first: Any, axes: tuple[str, ...]) -> bool:
-    size, full = _size(array, axes), _size(first, axes)
-    rows, cols = full.height / size.height, full.width / size.width
-    return abs(rows / cols - 1) <= MAX_ASPECT_DIFFERENCE + 1 / min(size.height, size.width)

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from counterstain.geometry import Box, Size
 from counterstain.slides.resampling import SAME_MPP_TOLERANCE, Factors, read_extended, read_resampled
 
+MAX_ASPECT_DIFFERENCE = 0.02
+"""Images whose sides shrink by factors that differ more are no levels of the first."""
+
 ReadLevel = Callable[[Box, int], NDArray[np.uint8]]
 """Takes a box within a level, and the level's number, and returns its (h, w, 3) pixels."""
 
@@ -30,6 +33,14 @@ def level_of(size: Size, full: Size) -> Level:
     whole = round((rows * cols) ** 0.5)
     fits = all(abs(whole * side - wide) < whole for side, wide in ((size.height, full.height), (size.width, full.width)))
     return Level(size, float(whole) if fits else (rows + cols) / 2)
+
+
+def is_level(size: Size, full: Size) -> bool:
+    """Return whether an image has the shape of a smaller copy of another, up to the rounding of its sides."""
+    if not size.area:
+        return False
+    rows, cols = full.height / size.height, full.width / size.width
+    return abs(rows / cols - 1) <= MAX_ASPECT_DIFFERENCE + 1 / min(size.height, size.width)
 
 
 def level_for(levels: Sequence[Level], factor: float) -> int:

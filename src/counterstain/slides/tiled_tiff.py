@@ -13,16 +13,13 @@ from numpy.typing import NDArray
 from counterstain.errors import UnreadableSlideError, UnsupportedSlideError
 from counterstain.geometry import Box, Size
 from counterstain.slides.base import Resolution
-from counterstain.slides.pyramid import Level, level_of, read_pyramid
+from counterstain.slides.pyramid import is_level, level_of, read_pyramid
 from counterstain.slides.raster import check_range
 from counterstain.slides.tiff import DARK_IS_ZERO, TIFF_ERRORS, check_complete, check_kind, page_to_rgb
 from counterstain.slides.tiles import TileCache, fill
 
 FLAT_PIXELS = 25_000_000
 """Tiled files without a pyramid and with at most this many pixels are decoded whole, which is faster."""
-
-MAX_ASPECT_DIFFERENCE = 0.02
-"""Pages whose sides shrink by factors that differ more are no levels of the first page."""
 
 RANGE_TILES = 16
 """Tiles that are looked at to see how bright a 16-bit slide is."""
@@ -82,7 +79,7 @@ class TiledTiffSlide:
             self._pages = _level_pages(series)
             for page in self._pages:
                 check_complete(page, path)
-            self._levels = [_level(page, self._pages[0]) for page in self._pages]
+            self._levels = [level_of(_size(page), _size(self._pages[0])) for page in self._pages]
             self._tile(0, _first_tile(self._pages[0]))  # a missing codec is known at once
             self._check_range(path)
         except TIFF_ERRORS as error:
@@ -174,16 +171,12 @@ def _level_pages(series: Any) -> list[Any]:
 
 
 def _is_level(page: Any, first: Any) -> bool:
-    if not _is_tiled(page) or not page.imagelength * page.imagewidth:
-        return False
-    rows, cols = first.imagelength / page.imagelength, first.imagewidth / page.imagewidth
-    room = MAX_ASPECT_DIFFERENCE + 1 / min(page.imagelength, page.imagewidth)
     same_kind = (page.dtype, page.samplesperpixel, page.photometric) == (first.dtype, first.samplesperpixel, first.photometric)
-    return same_kind and abs(rows / cols - 1) <= room
+    return _is_tiled(page) and same_kind and is_level(_size(page), _size(first))
 
 
-def _level(page: Any, first: Any) -> Level:
-    return level_of(Size(page.imagelength, page.imagewidth), Size(first.imagelength, first.imagewidth))
+def _size(page: Any) -> Size:
+    return Size(page.imagelength, page.imagewidth)
 
 
 def _white(page: Any) -> int:
