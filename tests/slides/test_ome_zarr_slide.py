@@ -281,6 +281,13 @@ class TestFaults:
         (folder / "0/.zarray").write_text(json.dumps(stated | {"shape": [3, 10**9, 10**9]}))
         self.refused(folder, UnreadableSlideError, "expected sides of 1 to")
 
+    def test_a_member_of_a_zip_that_unpacks_to_more_than_a_chunk(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(zarr_stores, "MAX_CHUNK_BYTES", 48 * 48 * 3)
+        path = write(tmp_path / "a.zarr", chunk=48)
+        (path / "0/0.0.0").write_bytes(bytes(10_000))
+        with open_slide(zipped(path)) as slide, pytest.raises(UnreadableSlideError, match=r"0/0\.0\.0 .* has 10,000 bytes"):
+            slide.read(Box(0, 0, 5, 5), MPP)
+
     def test_a_zip_that_is_cut_off(self, tmp_path):
         path = zipped(write(tmp_path / "a.zarr"))
         path.write_bytes(path.read_bytes()[:-30])

@@ -8,6 +8,7 @@ import lzma
 import struct
 import zipfile
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -120,8 +121,9 @@ class _Group:
 
 
 def _close(store: Any) -> None:
-    if store is not None and store._is_open:
-        store.close()
+    with suppress(AttributeError):  # a zip file that could not be opened cannot be closed
+        if store is not None:
+            store.close()
 
 
 class OmeZarrSlide:

@@ -4,7 +4,7 @@ Needs zarr, so it is imported only when it is asked for.
 """
 
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,10 @@ def opened_store(path: Path) -> LocalStore | ZipStore:
     OSError, zipfile.BadZipFile
         It cannot be read.
     """
-    return CheckedFolder(path, read_only=True) if path.is_dir() else CheckedZip(path, mode="r")
+    if path.is_dir():
+        return CheckedFolder(path, read_only=True)
+    with zipfile.ZipFile(path) as file:
+        return CheckedZip(path, {member.filename: member.file_size for member in file.infolist()})
 
 
 class CheckedFolder(LocalStore):
@@ -61,7 +64,16 @@ class CheckedFolder(LocalStore):
 
 
 class CheckedZip(ZipStore):
-    """A zip file, of which nothing is unpacked to disk. A member larger than a chunk may be is refused."""
+    """A zip file, of which nothing is unpacked to disk. A member larger than a chunk may be is refused.
+
+    Parameters
+    ----------
+    lengths : of its members once they are unpacked, in bytes.
+    """
+
+    def __init__(self, path: Path, lengths: Mapping[str, int]) -> None:
+        super().__init__(path, mode="r")
+        self._lengths = lengths
 
     async def get(self, key: str, prototype: Any, byte_range: Any = None) -> Any:
         """Return what is stored under a key, None without one.
@@ -71,19 +83,8 @@ class CheckedZip(ZipStore):
         UnreadableSlideError
             The member is too large once it is unpacked.
         """
-        if not self._is_open:
-            self._sync_open()
-        with self._lock:
-            length = _length_of(self._zf, key)
-        _check_length(f"{key} in {self.path}", length)
+        _check_length(f"{key} in {self.path}", self._lengths.get(key, 0))
         return await super().get(key, prototype, byte_range)
-
-
-def _length_of(file: zipfile.ZipFile, key: str) -> int:
-    try:
-        return file.getinfo(key).file_size
-    except KeyError:
-        return 0
 
 
 def _check_length(name: str, length: int) -> None:
