@@ -25,7 +25,7 @@ class Shard:
         return f"{self.number}/{self.total}"
 
 
-class ShardType(click.ParamType):  # type: ignore[type-arg]  # not generic before click 8.2
+class ShardType(click.ParamType):  # type: ignore[type-arg]  # not generic in click 8.1
     """``I/N`` with 1 <= I <= N."""
 
     name = "I/N"
