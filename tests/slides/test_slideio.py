@@ -1,5 +1,6 @@
 """CZI slides that the tests make, by slideio where they are compressed by JPEG XR, else by OpenSlide."""
 
+import importlib
 import importlib.util
 
 import numpy as np
@@ -15,6 +16,7 @@ from counterstain.slides.opening import open_slide
 from counterstain.slides.openslide import OpenSlideSlide
 
 slideio = pytest.importorskip("slideio", reason="slideio has no wheels for Linux on ARM")
+slideio_module = importlib.import_module("counterstain.slides.slideio")
 
 MPP = 0.4
 WHOLE = Box(0, 0, 128, 192)
@@ -124,14 +126,26 @@ def test_separate_channels_are_refused(tmp_path):
         open_slide(path)
 
 
-def test_a_corrupt_tile_is_named_with_its_place(path):
+def test_blocks_are_decoded_once(path, monkeypatch):
+    monkeypatch.setattr(slideio_module, "BLOCK_PX", 50)
+    with open_slide(path) as slide:
+        asked, stored = [], slide._stored
+        monkeypatch.setattr(slide, "_stored", lambda box, number: asked.append((box, number)) or stored(box, number))
+        for box in WHOLE.split(20):
+            np.testing.assert_array_equal(slide.read(box, slide.resolution.mpp), picture()[box.slices])
+        assert len(asked) == len(set(asked)) == 3 * 4
+
+
+def test_a_corrupt_tile_is_named_with_its_place(tmp_path, monkeypatch):
+    monkeypatch.setattr(slideio_module, "BLOCK_PX", 64)
+    path = write_czi(tmp_path / "slide.czi", picture(), MPP)
     content = bytearray(path.read_bytes())
     starts = [at for at in range(len(content)) if content[at : at + 4] == b"II\xbc\x01"]
     content[starts[4] : starts[4] + 300] = b"\xff" * 300
     path.write_bytes(content)
     with open_slide(path) as slide:
         np.testing.assert_array_equal(slide.read(Box(0, 0, 40, 192), slide.resolution.mpp), picture()[:40])
-        with pytest.raises(UnreadableSlideError, match=r"rows 70 to 79, columns 80 to 89 of level 0 of .*slide\.czi"):
+        with pytest.raises(UnreadableSlideError, match=r"rows 64 to 127, columns 64 to 127 of level 0 of .*slide\.czi"):
             slide.read(Box(70, 80, 10, 10), slide.resolution.mpp)
 
 

@@ -5,7 +5,6 @@ asked for.
 """
 
 import re
-import threading
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,6 +19,7 @@ from counterstain.slides.base import Resolution
 from counterstain.slides.pyramid import level_of, read_pyramid
 from counterstain.slides.raster import check_range
 from counterstain.slides.tiff_resolution import Sides, believable, plausible
+from counterstain.slides.tiles import TileCache, fill
 
 _DRIVERS = {".vsi": "VSI", ".zvi": "ZVI"}
 """By suffix; whatever else comes here is a CZI by its content."""
@@ -32,6 +32,12 @@ _PLACE_IN_SOURCE = re.compile(r"^\S+\.[ch]pp:\d+:\s*")
 """Where slideio says in which of its own lines an error arose."""
 
 SLIDEIO_ERRORS = (RuntimeError, OSError, ValueError, TypeError, IndexError, MemoryError)
+
+BLOCK_PX = 1024
+"""Side of the blocks that are decoded and kept: tiles of a CZI are large, slow to decode, and not kept by slideio."""
+
+CACHE_BYTES = 256 * 2**20
+"""A row of blocks of a slide of 85,000 pixels in width."""
 
 RANGE_PX = 1024
 """Longer side of the level, at most, that is looked at to see how bright a 16-bit slide is."""
@@ -68,7 +74,7 @@ class SlideioSlide:
 
     def __init__(self, path: Path, *, name: str, resolution: Resolution) -> None:
         self._path = path
-        self._lock = threading.Lock()
+        self._block = TileCache(self._decode, limit_bytes=CACHE_BYTES)
         self._scene: Any = _scene(path)
         self.name = name
         self.resolution = resolution
@@ -87,15 +93,21 @@ class SlideioSlide:
         return read_pyramid(self._read_level, self._levels, self.resolution.factors(mpp), box)
 
     def _read_level(self, box: Box, level: int) -> NDArray[np.uint8]:
-        return to_rgb(self._stored(box, level))
+        size = self._levels[level].size
+        pixels = np.empty((box.height, box.width, 3), self._scene.get_channel_data_type(0))
+        fill(pixels, box, Size(BLOCK_PX, BLOCK_PX), -(-size.width // BLOCK_PX), lambda number: self._block(level, number))
+        return to_rgb(pixels)
+
+    def _decode(self, level: int, number: int) -> NDArray[Any]:
+        """Return the (h, w, 3) pixels of a block."""
+        whole = Box.whole(self._levels[level].size)
+        row, col = divmod(number, -(-whole.width // BLOCK_PX))
+        return self._stored(Box(row * BLOCK_PX, col * BLOCK_PX, BLOCK_PX, BLOCK_PX).intersection(whole), level)
 
     def _stored(self, box: Box, level: int) -> NDArray[Any]:
         """Return the (h, w, 3) pixels of a box of a level; a CZI stores blue first."""
-        if not box.size.area:
-            return np.empty((box.height, box.width, 3), np.uint8)
         try:
-            with self._lock:
-                pixels = self._scene.read_block_from_level(level, (box.col, box.row, box.width, box.height))
+            pixels = self._scene.read_block_from_level(level, (box.col, box.row, box.width, box.height))
         except SLIDEIO_ERRORS as error:
             raise UnreadableSlideError(
                 f"cannot decode rows {box.row} to {box.stop_row - 1}, columns {box.col} to {box.stop_col - 1} "
@@ -115,8 +127,8 @@ class SlideioSlide:
 
     def close(self) -> None:
         """Close the file; closing twice is harmless."""
-        with self._lock:
-            self._scene = None
+        self._scene = None
+        self._block.clear()
 
     def __enter__(self) -> Self:
         return self

@@ -22,10 +22,12 @@ class TileCache:
     Parameters
     ----------
     decode : takes the number of a level and of a tile in it.
+    limit_bytes : kept at the most; None takes ``CACHE_BYTES``.
     """
 
-    def __init__(self, decode: Callable[[int, int], Tile]) -> None:
+    def __init__(self, decode: Callable[[int, int], Tile], *, limit_bytes: int | None = None) -> None:
         self._decode = decode
+        self._limit_bytes = CACHE_BYTES if limit_bytes is None else limit_bytes
         self._lock = threading.Lock()
         self._tiles: OrderedDict[tuple[int, int], Tile] = OrderedDict()
         self.kept_bytes = 0
@@ -40,7 +42,7 @@ class TileCache:
             tile = self._decode(level, number)
             self._tiles[key] = tile
             self.kept_bytes += 0 if tile is None else tile.nbytes
-            while self.kept_bytes > CACHE_BYTES:
+            while self.kept_bytes > self._limit_bytes:
                 _, oldest = self._tiles.popitem(last=False)
                 self.kept_bytes -= 0 if oldest is None else oldest.nbytes
             return tile
