@@ -35,6 +35,9 @@ MAX_CHUNKS_IN_SHARD = 2**16
 TILE_PX = 256
 """Smaller chunks are read together, up to about this side."""
 
+CACHE_BYTES = 256 * 2**20
+"""A row of the usual chunks, of 1024 pixels, of a slide of 85,000 pixels in width."""
+
 RANGE_TILES = 16
 """Tiles that are looked at to see how bright a 16-bit slide is."""
 
@@ -141,7 +144,7 @@ class OmeZarrSlide:
         self.name = name
         self.resolution = resolution
         self._group = _Group.open(path)
-        self._tile = TileCache(self._decode)
+        self._tile = TileCache(self._decode, limit_bytes=CACHE_BYTES)
         try:
             self._arrays = _level_arrays(self._group)
             self._levels = [level_of(self._size(array), self._size(self._arrays[0])) for array in self._arrays]
