@@ -112,7 +112,7 @@ def analyze(
             on_block=on_block,
             stopwatch=stopwatch,
             workers=workers,
-            cutting_threads=min(options.threads or available_threads(), MOST_CUTTING_THREADS),
+            cutting_threads=cutting_threads(options.threads),
         )
         maps, cells, tiles = _passes(run, options, work)
         with stopwatch("scores"):
@@ -161,6 +161,11 @@ def passes_in_memory(run: Run, options: AnalyzeOptions) -> tuple[Maps, CellTable
     with run.stopwatch("cells"):
         cells = segment(run.slide, maps, options.cells, decoder=manifest.decoder, threads=run.cutting_threads)
     return maps, cells, tuple(judged)
+
+
+def cutting_threads(threads: int | None) -> int:
+    """Return how many blocks are cut at the same time, where so many threads are asked for; None asks for all."""
+    return min(threads or available_threads(), MOST_CUTTING_THREADS)
 
 
 def check_countable(slide: Slide) -> None:

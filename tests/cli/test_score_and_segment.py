@@ -171,3 +171,28 @@ def test_segmenting_equals_the_run_with_another_decoder_and_pixel_size(good, ana
     for name in ("cells.csv", "cells.geojson"):
         assert (good.parent / "again/good" / name).read_bytes() == (good.parent / "out/good" / name).read_bytes()
     assert content_of(good.parent / "again" / "good")["counts"]["nuclei"] > 0
+
+
+def test_a_slide_that_does_not_fit_in_memory_is_segmented_block_by_block_with_the_same_files(result, run, monkeypatch):
+    options = ("--slide", "good.png", "--format", "csv", "--format", "geojson", "--max-area-um2", "60")
+    assert run("segment", "out/good", "--out", "whole", *options).exit_code == 0
+    monkeypatch.setattr("counterstain.cli.resegment.IN_MEMORY_PIXELS", 1000)
+    assert run("segment", "out/good", "--out", "blocks", *options).exit_code == 0
+    for name in ("cells.csv", "cells.geojson"):
+        assert (result.parents[1] / "blocks/good" / name).read_bytes() == (result.parents[1] / "whole/good" / name).read_bytes()
+    assert [path.name for path in (result.parents[1] / "blocks").iterdir() if path.name.startswith(".")] == []
+
+
+def test_an_interrupted_segmentation_goes_on_and_one_with_other_options_starts_anew(result, run, monkeypatch):
+    monkeypatch.setattr("counterstain.cli.resegment.IN_MEMORY_PIXELS", 1000)
+    monkeypatch.setattr(
+        "counterstain.cli.resegment.write_folder", lambda *_: (_ for _ in ()).throw(OSError(5, "Input/output error"))
+    )
+    options = ("--slide", "good.png", "--format", "csv", "--out", "new")
+    assert run("segment", "out/good", *options).exit_code == 1
+    (part,) = (result.parents[1] / "new/.good.cells/cells").iterdir()
+    first = part.stat().st_mtime_ns
+    assert run("segment", "out/good", *options).exit_code == 1
+    assert part.stat().st_mtime_ns == first
+    assert run("segment", "out/good", *options, "--max-area-um2", "60").exit_code == 1
+    assert part.stat().st_mtime_ns > first

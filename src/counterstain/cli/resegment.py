@@ -1,33 +1,43 @@
 """What ``segment`` does once its options are read."""
 
 import json
+import shutil
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import click
 
 from counterstain.analysis import Analysis
-from counterstain.cells.segment import CellOptions
+from counterstain.cells.parts import segment_kept
+from counterstain.cells.seams import BLOCK_PX, blocks
+from counterstain.cells.segment import CellOptions, rules_for
 from counterstain.cells.segment import segment as cut
+from counterstain.cells.table import CellTable
 from counterstain.cli.console import show_error, show_summary, show_warning
+from counterstain.cli.progress import Bar, progress_bars
 from counterstain.cli.run import CELL_OPTIONS
 from counterstain.errors import CounterstainError, UsageError
 from counterstain.inference.stopwatch import Stopwatch
 from counterstain.outputs.atomic import claimed, explained
 from counterstain.outputs.folder import check_apart, check_free, homes, write_folder
 from counterstain.outputs.names import check_formats, default_formats, formats_for
-from counterstain.outputs.record import record
+from counterstain.outputs.record import FILE_NAME, record
 from counterstain.outputs.results import Record, read_manifest, read_maps, read_qualities, results_in
 from counterstain.outputs.summary import Failure, write_summary
 from counterstain.outputs.version import FORMAT_VERSION
-from counterstain.pipeline import warnings_of
+from counterstain.passes import CELLS
+from counterstain.pipeline import IN_MEMORY_PIXELS, cutting_threads, warnings_of
 from counterstain.scoring.names import SCORERS
 from counterstain.scoring.region_files import read_regions
 from counterstain.scoring.regions import score_regions
 from counterstain.slides.base import Slide
 from counterstain.slides.opening import open_slide
+from counterstain.stitching.maps import Maps
+from counterstain.stitching.work import record as record_settings
+from counterstain.stitching.work import resume
 
 
 def resegment(folder: Path, out: Path, settings: Mapping[str, Any]) -> bool:
@@ -49,18 +59,22 @@ def resegment(folder: Path, out: Path, settings: Mapping[str, Any]) -> bool:
         out.mkdir(parents=True, exist_ok=True)
     done: list[tuple[str, Record]] = []
     failures = []
-    for path, content in results:
-        try:
-            done.append((path.name, _one(path, content, out / path.name, options, settings)))
-        except (CounterstainError, OSError) as error:
-            failures.append(Failure(name=path.name, source=content["slide"]["source"], error=str(error)))
-            show_error(str(path), error)
+    with progress_bars(len(results), quiet=settings["quiet"] or settings["as_json"], as_json=False) as bars:
+        for path, content in results:
+            bar, failed = bars.begin(path.name), True
+            try:
+                done.append((path.name, _one(path, content, out / path.name, options, settings, bar)))
+                failed = False
+            except (CounterstainError, OSError) as error:
+                failures.append(Failure(name=path.name, source=content["slide"]["source"], error=str(error)))
+                show_error(str(path), error)
+            bar.end(failed=failed)
     write_summary(out, {name for name, _ in done}, failures)
     _show(done, failures, out, settings)
     return bool(failures)
 
 
-def _one(folder: Path, content: Record, target: Path, options: CellOptions, settings: Mapping[str, Any]) -> Record:
+def _one(folder: Path, content: Record, target: Path, options: CellOptions, settings: Mapping[str, Any], bar: Bar) -> Record:
     manifest = read_manifest(folder, content)
     if target.resolve() == folder.resolve():
         raise UsageError(f"{folder} holds the maps that are read, so it cannot be replaced; choose another --out")
@@ -72,17 +86,37 @@ def _one(folder: Path, content: Record, target: Path, options: CellOptions, sett
     )
     if not settings["overwrite"]:
         check_free(target, formats, manifest.panel)
+    work = target.with_name(f".{target.name}.cells")
     with claimed(target), _slide_of(content, manifest.mpp, settings["slide"]) as slide:
-        analysis = segmented(folder, content, slide, options, settings["regions"])
-        names = write_folder(analysis, target, formats)
+        maps, stopwatch = read_maps(folder, content), Stopwatch()
+        with stopwatch("cells"):
+            cells = _cells(folder, content, slide, maps, options, work, bar)
+        analysis = segmented(folder, content, slide, maps, cells, settings["regions"])
+        names = write_folder(replace(analysis, timings_s=dict(stopwatch.seconds)), target, formats)
+        shutil.rmtree(work, ignore_errors=True)
         return record(analysis, names[:-1])
 
 
-def segmented(folder: Path, content: Record, slide: Slide, options: CellOptions, regions: Path | None) -> Analysis:
-    """Return the analysis of a result whose maps are cut anew, as if the model had run again."""
-    manifest, maps, stopwatch = read_manifest(folder, content), read_maps(folder, content), Stopwatch()
-    with stopwatch("cells"):
-        cells = cut(slide, maps, options, decoder=manifest.decoder)
+def _cells(folder: Path, content: Record, slide: Slide, maps: Maps, options: CellOptions, work: Path, bar: Bar) -> CellTable:
+    """Cut the maps; those of a large slide block by block into a folder, where an interrupted run finds what it has done."""
+    decoder, threads = read_manifest(folder, content).decoder, cutting_threads(None)
+    if maps.size.area <= IN_MEMORY_PIXELS:
+        return cut(slide, maps, options, decoder=decoder, threads=threads)
+    chosen = [*blocks(maps.size)]
+    source = {"result": str(folder.resolve()), "written": (folder / FILE_NAME).stat().st_mtime_ns, "blocks": BLOCK_PX}
+    made_with = {**source, **asdict(options)}
+    with explained(work):
+        if not resume(work, made_with, replace=True):
+            record_settings(work, made_with)
+        rules = rules_for(maps, options, decoder=decoder)
+        each = maps.size.area / 1e6 / len(chosen)
+        told = lambda done, total: bar.step("cells", done, total, each)  # noqa: E731
+        return segment_kept(slide, maps, chosen, rules, work / CELLS, threads=threads, on_block=told)
+
+
+def segmented(folder: Path, content: Record, slide: Slide, maps: Maps, cells: CellTable, regions: Path | None) -> Analysis:
+    """Return the analysis of a result whose maps were cut anew, as if the model had run again."""
+    manifest = read_manifest(folder, content)
     tissue_mm2, tiles = content["slide"].get("tissue_mm2"), read_qualities(folder, content, slide)
     parts = read_regions(regions, slide.resolution.sides) if regions else ()
     scorers = [SCORERS["percent_positive"]]
@@ -98,7 +132,6 @@ def segmented(folder: Path, content: Record, slide: Slide, options: CellOptions,
         tiles=tiles,
         source=content["slide"]["source"],
         warnings=warnings_of(slide, manifest, cells, tuple(score for score in scores if score.region == "all"), tiles),
-        timings_s=dict(stopwatch.seconds),
     )
 
 
