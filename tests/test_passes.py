@@ -15,6 +15,7 @@ from counterstain.cells.segment import CellOptions
 from counterstain.errors import OutputError, SlideError, UsageError
 from counterstain.geometry import Box
 from counterstain.inference.classical import ClassicalBackend
+from counterstain.outputs.record import package_versions
 from counterstain.panel import DEFAULT_PANEL
 from counterstain.passes import needed
 from counterstain.pipeline import AnalyzeOptions, analyze
@@ -129,6 +130,24 @@ def test_a_run_stopped_among_its_blocks_cuts_only_the_others(tmp_path, slide, in
     monkeypatch.setattr(parts, "segment_block", lambda *args: cut.append(args[2]) or segment_block(*args))
     assert_same(analyze(slide, SmallTiles(), work=tmp_path), in_memory)
     assert len(set(cut)) == len(cut) > len(first) == 2
+
+
+def test_other_pixels_of_the_same_name_size_and_tissue_are_refused(tmp_path, slide):
+    with pytest.raises(KeyboardInterrupt):
+        analyze(slide, SmallTiles(1), work=tmp_path)
+    other = ArraySlide(tissue_in_a_corner()[..., ::-1].copy(), name="corner", resolution=slide.resolution)
+    with pytest.raises(UsageError, match=r"with other settings: (tissue was .*, )?pixels was"):
+        analyze(other, SmallTiles(), work=tmp_path)
+    fresh = analyze(other, SmallTiles(), AnalyzeOptions(restart=True), work=tmp_path)
+    assert_same(fresh, analyze(other, SmallTiles(), work=tmp_path / "fresh"))
+
+
+def test_a_run_of_other_versions_is_refused(tmp_path, slide, monkeypatch):
+    with pytest.raises(KeyboardInterrupt):
+        analyze(slide, SmallTiles(1), work=tmp_path)
+    monkeypatch.setattr(passes, "package_versions", lambda: {**package_versions(), "scipy": "0.0"})
+    with pytest.raises(UsageError, match=r"other settings: version of scipy was '.*' and is '0.0'; repeat it with those"):
+        analyze(slide, SmallTiles(), work=tmp_path)
 
 
 CHILD = """

@@ -29,6 +29,7 @@ from counterstain.inference.bundle import Manifest
 from counterstain.inference.run import grid_of, infer
 from counterstain.inference.stopwatch import Stopwatch
 from counterstain.outputs.atomic import explained
+from counterstain.outputs.record import package_versions
 from counterstain.panel import Panel
 from counterstain.slides.base import Slide
 from counterstain.stitching.canvas import put
@@ -134,11 +135,13 @@ def settings_of(run: Run, options: CellOptions, panel: Panel) -> dict[str, Any]:
         "mpp": slide.resolution.mpp,
         **({} if slide.resolution.aspect == 1 else {"aspect": slide.resolution.aspect}),
         "tissue": hashlib.sha256(run.tissue.mask.tobytes()).hexdigest()[:16],
+        "pixels": run.tissue.seen,
         "model": run.backend.fingerprint,
         "tiles": [grid.tile_px, grid.margin_px, grid.stride_px],
         "blocks": BLOCK_PX,
         "maps": [channel.name for channel in panel.channels],
         **asdict(options),
+        **{f"version of {name}": version for name, version in package_versions().items()},
     }
 
 

@@ -1,10 +1,13 @@
+import shutil
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from counterstain.errors import UsageError
+from counterstain.errors import OutputError, UsageError
 from counterstain.geometry import Box
-from counterstain.stitching.work import TILES, TileLog, record, resume
+from counterstain.stitching.work import SETTINGS as SETTINGS_FILE
+from counterstain.stitching.work import TILES, TileLog, discard, record, resume
 from counterstain.tiling.quality import TileQuality
 
 SETTINGS = {"model": "abc", "threshold": 0.5, "size": (10, 20)}
@@ -72,3 +75,44 @@ def test_a_line_that_was_cut_off_does_not_count(tmp_path_factory, cut):
         log.add(Box(1, 2, 3, 4), SHARP)
     with TileLog(folder) as log:
         assert log.done == whole | {(1, 2): SHARP}
+
+
+def test_a_folder_whose_removal_is_stopped_half_way_is_never_resumed(tmp_path, monkeypatch):
+    record(tmp_path, SETTINGS)
+    (tmp_path / TILES).write_text("0 0 .")
+    (tmp_path / "maps").mkdir()
+
+    def stopped(folder, **_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(shutil, "rmtree", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        discard(tmp_path)
+    monkeypatch.undo()
+    assert resume(tmp_path, SETTINGS) is False
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_not_there_is_discarded(tmp_path):
+    discard(tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"\0\0\0\0", b"[1]", b"\xff"])
+def test_damaged_settings_name_the_folder_and_what_to_do(tmp_path, content):
+    (tmp_path / SETTINGS_FILE).write_bytes(content)
+    with pytest.raises(OutputError, match=r"is damaged; remove the folder .* and run again"):
+        resume(tmp_path, SETTINGS)
+    assert resume(tmp_path, SETTINGS, replace=True) is False
+
+
+@pytest.mark.parametrize(
+    "damage", [b"\0\0 5 1.0 0.0 0.0 0.0 0.0 .", b"\xff 5 1.0 0.0 0.0 0.0 0.0 .", b"5 5 x 0.0 0.0 0.0 0.0 ."]
+)
+def test_a_damaged_line_does_not_count(tmp_path, damage):
+    with TileLog(tmp_path) as log:
+        log.add(Box(0, 7, 384, 384), SOFT)
+    with (tmp_path / TILES).open("ab") as file:
+        file.write(b"\n" + damage)
+    with TileLog(tmp_path) as log:
+        assert log.done == {(0, 7): SOFT}

@@ -1,9 +1,9 @@
 """Analyse many images, one after the other or some at once: what fails is named and the others are done."""
 
-import shutil
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from counterstain.scoring.region_files import read_regions
 from counterstain.scoring.regions import score_regions
 from counterstain.slides.base import Slide, size_at
 from counterstain.slides.opening import as_unicode, open_slide
-from counterstain.stitching.work import SETTINGS, TILES
+from counterstain.stitching.work import SETTINGS, TILES, discard
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,7 +180,8 @@ def analyse_slide(
     if not job.overwrite:
         check_free(folder, formats, job.backend.manifest.panel)  # another run may have been faster
     write_folder(analysis, folder, formats)
-    shutil.rmtree(work, ignore_errors=True)  # the maps of a large slide, which went on disk
+    with suppress(OSError):
+        discard(work)  # the maps of a large slide, which went on disk
     content = read_record(folder)
     if content is None:
         raise OSError(f"{folder} was changed by another program while it was written")
@@ -199,7 +200,8 @@ def remove_finished_work(folder: Path) -> None:
         return
     logs = [path for path in (work / SETTINGS, work / TILES) if path.exists()]
     if all(path.stat().st_mtime_ns <= result.stat().st_mtime_ns for path in logs):
-        shutil.rmtree(work, ignore_errors=True)
+        with suppress(OSError):
+            discard(work)
 
 
 def _stoppable(tell: OnProgress, stop: threading.Event) -> OnProgress:

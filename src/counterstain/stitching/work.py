@@ -8,11 +8,12 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import astuple, fields
 from pathlib import Path
 from typing import Any
 
-from counterstain.errors import UsageError
+from counterstain.errors import OutputError, UsageError
 from counterstain.geometry import Box
 from counterstain.tiling.quality import TileQuality
 
@@ -38,8 +39,16 @@ def resume(folder: Path, settings: Settings, *, replace: bool = False) -> bool:
     ------
     UsageError
         It holds a run with other settings; the message says which differ.
+    OutputError
+        What it holds is damaged.
     """
-    now, earlier = _plain(settings), _recorded(folder)
+    now = _plain(settings)
+    try:
+        earlier = _recorded(folder)
+    except OutputError:
+        if not replace:
+            raise
+        earlier = None
     if earlier == now:
         return True
     if earlier is not None and not replace:
@@ -48,9 +57,16 @@ def resume(folder: Path, settings: Settings, *, replace: bool = False) -> bool:
             "or start anew with --overwrite"
         )
     if folder.exists():
-        shutil.rmtree(folder)
+        discard(folder)
     folder.mkdir(parents=True)
     return False
+
+
+def discard(folder: Path) -> None:
+    """Remove a folder of work. The settings go first: what is left when the process dies on the way is never resumed."""
+    (folder / SETTINGS).unlink(missing_ok=True)
+    if folder.exists():
+        shutil.rmtree(folder)
 
 
 def holds(folder: Path, settings: Settings) -> bool:
@@ -93,24 +109,38 @@ class TileLog:
 
 
 def _recorded(folder: Path) -> dict[str, Any] | None:
-    """Return the settings of the run in a folder; None when it was killed before it did anything, or there is none."""
+    """Return the settings of the run in a folder; None when it was killed before it did anything, or there is none.
+
+    Raises
+    ------
+    OutputError
+        They are damaged, as a machine that lost its power may leave them.
+    """
+    path = folder / SETTINGS
     try:
-        content: dict[str, Any] = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
+    except ValueError:
+        content = None
+    if not isinstance(content, dict):
+        raise OutputError(f"{path} is damaged; remove the folder {folder} and run again")
     return content
 
 
 def _read(path: Path) -> dict[tuple[int, int], TileQuality]:
-    """Return the tiles of all whole lines: a line that was cut off lacks its full stop."""
+    """Return the tiles of all whole lines: one that was cut off lacks its full stop, and a damaged one its numbers."""
     if not path.exists():
         return {}
-    lines = [line.split() for line in path.read_text(encoding="ascii").splitlines()]
-    return {
-        (int(line[0]), int(line[1])): TileQuality(**dict(zip(SHARES, map(float, line[2:-1]), strict=True)))
-        for line in lines
-        if len(line) == 3 + len(SHARES)
-    }
+    found = {}
+    for line in path.read_text(encoding="ascii", errors="replace").splitlines():
+        words = line.split()
+        if len(words) != 3 + len(SHARES):
+            continue
+        with suppress(ValueError):
+            shares = dict(zip(SHARES, map(float, words[2:-1]), strict=True))
+            found[int(words[0]), int(words[1])] = TileQuality(**shares)
+    return found
 
 
 def _plain(settings: Settings) -> dict[str, Any]:

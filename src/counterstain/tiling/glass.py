@@ -1,8 +1,9 @@
 """Which tiles of a slide show tissue, and how much of it there is."""
 
+import hashlib
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,8 @@ class Tissue:
     """(h, w) bool over the whole slide."""
     mpp: float
     """Micrometres per pixel of the mask."""
+    seen: str = ""
+    """Digest of the pixels in which it was found, which tells slides apart."""
 
     @property
     def area_mm2(self) -> float:
@@ -61,13 +64,14 @@ class Tissue:
 
 def everywhere(tissue: Tissue) -> Tissue:
     """Return a mask of the same slide that leaves nothing out."""
-    return Tissue(mask=np.ones_like(tissue.mask), mpp=tissue.mpp)
+    return replace(tissue, mask=np.ones_like(tissue.mask))
 
 
 def find_tissue(slide: Slide) -> Tissue:
     """Look for tissue on a thumbnail of ``TISSUE_MPP``, or of the slide itself where that is coarser."""
     mpp = max(TISSUE_MPP, slide.resolution.mpp)
-    return Tissue(mask=tissue_mask(thumbnail(slide, mpp)), mpp=mpp)
+    pixels = thumbnail(slide, mpp)
+    return Tissue(mask=tissue_mask(pixels), mpp=mpp, seen=hashlib.sha256(pixels.tobytes()).hexdigest()[:16])
 
 
 def tiles_with_tissue(grid: TileGrid, tissue: Tissue, mpp: float) -> Iterator[Tile]:
