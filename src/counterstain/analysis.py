@@ -22,6 +22,8 @@ class Analysis:
     maps: Maps
     cells: CellTable
     scores: tuple[Score, ...]
+    overview_sha256: str = ""
+    """``digest`` of the slide's overview, by which it is known again; empty when nobody looked."""
     tissue_mm2: float | None = None
     """Area of the tissue on the slide in square millimetres, as seen on a thumbnail; None when it was not looked for."""
     tiles: TileQualities = ()

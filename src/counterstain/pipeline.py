@@ -7,6 +7,9 @@ work, from which an interrupted run goes on; see ``passes``.
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from counterstain.analysis import Analysis
 from counterstain.cells.segment import CellOptions, area_warning, segment
 from counterstain.cells.table import CellColumns, CellTable
@@ -20,7 +23,7 @@ from counterstain.passes import OnProgress, Run, Workers, passes_on_disk
 from counterstain.scoring.base import Score
 from counterstain.scoring.names import scorer
 from counterstain.slides.base import Slide, size_um
-from counterstain.slides.thumbnail import thumbnail
+from counterstain.slides.thumbnail import digest, overview
 from counterstain.stitching.canvas import stitch
 from counterstain.stitching.maps import Maps
 from counterstain.tiling.glass import everywhere, find_tissue
@@ -35,8 +38,6 @@ MAX_MPP = 2.0
 
 IN_MEMORY_PIXELS = 100_000_000
 """Slides with more pixels, at the model's resolution, keep their maps on disk; in memory they take 10 bytes a pixel."""
-
-THUMBNAIL_PX = 1024
 
 MOST_CUTTING_THREADS = 4
 """More take memory, 150 MB each, and wait for one another."""
@@ -96,7 +97,8 @@ def analyze(
     OutputError
         The folder of work cannot be written.
     """
-    check_countable(slide)
+    shown = overview(slide)
+    check_countable(slide, shown)
     scorers = [scorer(name) for name in options.scores]
     manifest, stopwatch = backend.manifest, Stopwatch()
     with stopwatch("total"):
@@ -124,6 +126,7 @@ def analyze(
         maps=maps,
         cells=cells,
         scores=scores,
+        overview_sha256=digest(shown),
         tissue_mm2=tissue.area_mm2,
         tiles=tiles,
         warnings=warnings_of(slide, manifest, cells, scores, tiles),
@@ -168,8 +171,8 @@ def cutting_threads(threads: int | None) -> int:
     return min(threads or available_threads(), MOST_CUTTING_THREADS)
 
 
-def check_countable(slide: Slide) -> None:
-    """Check that a slide can show nuclei at all.
+def check_countable(slide: Slide, shown: NDArray[np.uint8]) -> None:
+    """Check that a slide, of which an overview is shown, can show nuclei at all.
 
     Raises
     ------
@@ -184,9 +187,8 @@ def check_countable(slide: Slide) -> None:
         raise SlideError(
             f"{measures}, too coarse to tell nuclei apart (at most {MAX_MPP:g}); give a sharper scan, or check --mpp"
         )
-    small = thumbnail(slide, max(mpp, max(size_um(slide)) / THUMBNAIL_PX))
-    if (small == small[0, 0]).all():
-        colour = tuple(small[0, 0].tolist())
+    if (shown == shown[0, 0]).all():
+        colour = tuple(shown[0, 0].tolist())
         raise SlideError(f"{slide.name} is all one colour, RGB {colour}: there is no tissue to analyse")
 
 

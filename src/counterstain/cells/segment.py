@@ -134,7 +134,7 @@ def rules_for(
         own = (areas_px(maps, block, every_size) for block in blocks(maps.size, block_px))
         sizes = np.concatenate([np.zeros(0, np.int64), *(measure(every_size) if measure else own)])
         rule = replace(rule, size_limit_px=automatic_size(sizes, magnification_of(maps.mpp)))
-    return Rules(decoder=rule, options=options, thresholds=_thresholds(name, options))
+    return Rules(decoder=rule, options=options, thresholds=thresholds_of(options, decoder=decoder))
 
 
 def areas_px(maps: Maps, block: Box, decoder: Decoder) -> NDArray[np.int64]:
@@ -224,8 +224,14 @@ def _within_limits(nuclei: Nuclei, options: CellOptions, mpp: float) -> Nuclei:
     return Nuclei(labels=labels, p_positive=nuclei.p_positive[kept - 1])
 
 
-def _thresholds(name: DecoderName, options: CellOptions) -> Thresholds:
-    """Everything that shaped the table; settings that the decoder does not read are left out."""
+def thresholds_of(options: CellOptions, *, decoder: DecoderName) -> Thresholds:
+    """Return everything that shapes a table; settings that the decoder does not read are left out.
+
+    Parameters
+    ----------
+    decoder : the bundle's; used when the options name none.
+    """
+    name = options.decoder or decoder
     shared: Thresholds = {
         "decoder": name,
         "threshold": options.threshold,

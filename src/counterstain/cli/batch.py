@@ -11,6 +11,7 @@ from typing import Any
 from counterstain.analysis import Analysis
 from counterstain.cells.seams import blocks
 from counterstain.cli.inputs import Input
+from counterstain.cli.kept import kept_result
 from counterstain.cli.progress import Bar, Bars
 from counterstain.cli.run_log import RunLog
 from counterstain.errors import CounterstainError, SlideError
@@ -26,7 +27,7 @@ from counterstain.pipeline import AnalyzeOptions, analyze
 from counterstain.scoring.base import Score
 from counterstain.scoring.names import scorer
 from counterstain.scoring.region_files import read_regions
-from counterstain.scoring.regions import score_regions
+from counterstain.scoring.regions import Region, score_regions
 from counterstain.slides.base import Slide, size_at
 from counterstain.slides.opening import as_unicode, open_slide
 from counterstain.stitching.work import SETTINGS, TILES, discard
@@ -61,6 +62,8 @@ class Outcome:
 
     records: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     """Output folder's name and the content of its ``analysis.json``."""
+    kept: set[str] = field(default_factory=set)
+    """Those of the names whose result an earlier run has written."""
     failures: list[Failure] = field(default_factory=list)
     log: RunLog
 
@@ -68,6 +71,12 @@ class Outcome:
         """Add a result."""
         self.records.append((name, content))
         self.log.done(name, content)
+
+    def was_done(self, name: str, content: dict[str, Any]) -> None:
+        """Add the result of an earlier run."""
+        self.records.append((name, content))
+        self.kept.add(name)
+        self.log.kept(name, content["slide"]["source"])
 
     def failed(self, failure: Failure) -> None:
         """Add an input that has no result."""
@@ -91,7 +100,7 @@ def run_batch(
         try:
             check_apart(job.out / item.name, inhabited)
             with claimed(job.out / item.name):
-                outcome.done(item.name, analyse_file(item, job, bar))
+                analyse_file(item, job, outcome, bar)
             failed = False
         except (CounterstainError, OSError, MemoryError) as error:
             fault = in_words(error)
@@ -140,14 +149,33 @@ def failure(item: Input, error: Exception) -> Failure:
     return Failure(name=item.name, source=as_unicode(item.path), error=as_unicode(str(error)))
 
 
-def analyse_file(item: Input, job: Job, bar: Bar) -> dict[str, Any]:
-    """Analyse one file into its folder and return the content of its ``analysis.json``."""
-    remove_finished_work(job.out / item.name)
-    if not job.overwrite:
-        check_free(job.out / item.name, job.formats, job.backend.manifest.panel)
+def analyse_file(item: Input, job: Job, outcome: Outcome, bar: Bar) -> None:
+    """Analyse one file into its folder, unless that holds the result already."""
+    folder = job.out / item.name
+    remove_finished_work(folder)
     with open_slide(item.path, mpp=job.mpp, default_mpp=job.backend.manifest.mpp) as slide:
+        kept = None if job.overwrite else earlier_result(slide, job, folder)
+        if kept:
+            outcome.was_done(item.name, kept)
+            return
         workers = job.workers_for(item.path, slide, job.mpp) if job.workers_for else None
-        return analyse_slide(slide, job, job.out / item.name, source=as_unicode(item.path), bar=bar, workers=workers)
+        source = as_unicode(item.path)
+        outcome.done(item.name, analyse_slide(slide, job, folder, source=source, bar=bar, workers=workers))
+
+
+def earlier_result(slide: Slide, job: Job, folder: Path) -> dict[str, Any] | None:
+    """Return the record of the result that this job would write, where it is there; None where there is room for it.
+
+    Raises
+    ------
+    OutputError
+        Something else is in the way.
+    """
+    formats = _formats(slide, job)
+    kept = kept_result(folder, slide, job.backend, job.options.cells, formats, _regions(slide, job))
+    if kept is None:
+        check_free(folder, formats, job.backend.manifest.panel)
+    return kept
 
 
 def analyse_slide(
@@ -157,7 +185,7 @@ def analyse_slide(
 
     A large slide keeps what is done in a hidden folder beside it, where the next run finds it when this one is interrupted.
     """
-    formats = formats_for(job.formats, size_at(slide, job.backend.manifest.mpp).area, named=job.formats_named)
+    formats = _formats(slide, job)
     options = replace(job.options, modalities=needs_modalities(formats), restart=job.overwrite)
     work = work_of(folder)
     grid = grid_of(slide, job.backend.manifest)
@@ -217,10 +245,18 @@ def _stoppable(tell: OnProgress, stop: threading.Event) -> OnProgress:
 
 def _scores(analysis: Analysis, job: Job) -> tuple[Score, ...]:
     """Return the scores and densities of the slide and of its regions."""
-    mpp = analysis.slide.resolution.mpp
-    regions = read_regions(job.regions, analysis.slide.resolution.sides) if job.regions else ()
+    mpp, regions = analysis.slide.resolution.mpp, _regions(analysis.slide, job)
     scorers = [scorer(name) for name in job.options.scores]
     return score_regions(analysis.cells, regions, scorers, mpp=mpp, tissue_mm2=analysis.tissue_mm2)
+
+
+def _regions(slide: Slide, job: Job) -> tuple[Region, ...]:
+    return read_regions(job.regions, slide.resolution.sides) if job.regions else ()
+
+
+def _formats(slide: Slide, job: Job) -> tuple[str, ...]:
+    """Return the formats that the slide is written in."""
+    return formats_for(job.formats, size_at(slide, job.backend.manifest.mpp).area, named=job.formats_named)
 
 
 def _left_out(asked: tuple[str, ...], written: tuple[str, ...]) -> tuple[str, ...]:

@@ -112,8 +112,8 @@ def run_and_report(
         outcome.log.failed(failure.name, failure.source, failure.error)
     with progress_bars(images, quiet=quiet or as_json, as_json=settings.get("progress") == "json") as bars:
         run(bars)
-    outcome.log.ended(len(outcome.records), len(outcome.failures))
-    summary = write_summary(job.out, {name for name, _ in outcome.records}, outcome.failures)
+    outcome.log.ended(len(outcome.records) - len(outcome.kept), len(outcome.failures))
+    summary = write_summary(job.out, {name for name, _ in outcome.records} - outcome.kept, outcome.failures)
     if not quiet:
         show_warnings(outcome)
     if as_json:
@@ -135,7 +135,8 @@ def show_table(job: Job, outcome: Outcome, *, defaults: bool) -> None:
     if outcome.records:
         show_summary(outcome.records)
     failed = f", {len(outcome.failures)} failed" if outcome.failures else ""
-    click.echo(f"{len(outcome.records)} done{failed}; results in {visible(str(job.out))}")
+    kept = f", {len(outcome.kept)} kept from earlier runs" if outcome.kept else ""
+    click.echo(f"{len(outcome.records) - len(outcome.kept)} done{kept}{failed}; results in {visible(str(job.out))}")
     if defaults and skipped_formats():
         click.echo(f'not written: {", ".join(skipped_formats())}; for it run: pip install "counterstain[slides]"')
 
@@ -143,7 +144,8 @@ def show_table(job: Job, outcome: Outcome, *, defaults: bool) -> None:
 def document(job: Job, outcome: Outcome, summary: Path) -> dict[str, Any]:
     """Return what ``--json`` writes."""
     done = [
-        {"status": "done", "name": name, "folder": as_unicode(job.out / name), **content} for name, content in outcome.records
+        {"status": "kept" if name in outcome.kept else "done", "name": name, "folder": as_unicode(job.out / name), **content}
+        for name, content in outcome.records
     ]
     failed = [
         {"status": "failed", "name": failure.name, "source": failure.source, "error": failure.error}

@@ -42,6 +42,10 @@ class RunLog:
         told = {key: content[key] for key in ("counts", "timings_s", "warnings")}
         self._add("done", {"name": name, "source": content["slide"]["source"], **told})
 
+    def kept(self, name: str, source: str) -> None:
+        """Tell of an image whose result was there already."""
+        self._add("kept", {"name": name, "source": source})
+
     def failed(self, name: str, source: str, error: str) -> None:
         """Tell of an image that failed."""
         self._add("failed", {"name": name, "source": source, "error": error})

@@ -125,6 +125,7 @@ def _slide(analysis: Analysis) -> dict[str, Any]:
         "analysed_mpp": maps.mpp,
         "analysed_width_px": maps.size.width,
         "analysed_height_px": maps.size.height,
+        **({"overview_sha256": analysis.overview_sha256} if analysis.overview_sha256 else {}),
         **({} if analysis.tissue_mm2 is None else {"tissue_mm2": analysis.tissue_mm2}),
     }
 

@@ -30,6 +30,10 @@ class Region:
         """Return the area in square pixels of the slide; polygons that overlap count twice."""
         return sum(_area(rings[0]) - sum(map(_area, rings[1:])) for rings in self.polygons)
 
+    def area_mm2(self, mpp: float) -> float:
+        """Return the area in square millimetres on a slide of ``mpp``."""
+        return self.area_px() * mpp**2 / 1e6
+
 
 def score_regions(
     cells: CellColumns, regions: Iterable[Region], scorers: Sequence[Scorer], *, mpp: float, tissue_mm2: float | None = None
@@ -51,7 +55,7 @@ def score_regions(
     scores += densities(cells, tissue_mm2) if tissue_mm2 else []
     for region in regions:
         part = ChosenCells(cells=cells, chosen=inside(region, cells))
-        found = [*(scorer(part) for scorer in scorers), *densities(part, region.area_px() * mpp**2 / 1e6)]
+        found = [*(scorer(part) for scorer in scorers), *densities(part, region.area_mm2(mpp))]
         scores += [replace(score, region=region.name) for score in found]
     return tuple(scores)
 
