@@ -1,8 +1,10 @@
 """Slides on disk: what comes out is what comes out in memory, whenever the run is stopped."""
 
+import errno
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -130,6 +132,17 @@ def test_a_run_stopped_among_its_blocks_cuts_only_the_others(tmp_path, slide, in
     monkeypatch.setattr(parts, "segment_block", lambda *args: cut.append(args[2]) or segment_block(*args))
     assert_same(analyze(slide, SmallTiles(), work=tmp_path), in_memory)
     assert len(set(cut)) == len(cut) > len(first) == 2
+
+
+def test_no_thread_outlives_a_run_that_fails(tmp_path, slide, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "no space")
+
+    monkeypatch.setattr(passes, "put", full)
+    with pytest.raises(OutputError, match="the disk is full") as caught:  # whose traceback keeps what had begun
+        analyze(slide, SmallTiles(), work=tmp_path)
+    assert caught.value.__traceback__
+    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("ahead")] == []
 
 
 def test_other_pixels_of_the_same_name_size_and_tissue_are_refused(tmp_path, slide):

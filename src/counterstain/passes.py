@@ -122,8 +122,7 @@ def passes_on_disk(
 def needed(panel: Panel) -> Panel:
     """Return the channels that cells are cut from and measured on."""
     measured = (*MEASURED, panel.marker)
-    channels = tuple(channel for channel in panel.channels if channel.role != "modality" or channel.name in measured)
-    return Panel(channels=channels, marker=panel.marker)
+    return panel.only([channel.name for channel in panel.channels if channel.role != "modality" or channel.name in measured])
 
 
 def settings_of(run: Run, options: CellOptions, panel: Panel) -> dict[str, Any]:
@@ -225,10 +224,11 @@ def written(
         on_tile=judged.__setitem__,
         stopwatch=stopwatch,
     )
-    for tile, values in ahead(inferred):
-        with explained(errand.work):
-            put(maps, tile, values)
-        yield tile, judged.pop(tile)
+    with closing(inferred), closing(ahead(inferred)) as made:
+        for tile, values in made:
+            with explained(errand.work):
+                put(maps, tile, values)
+            yield tile, judged.pop(tile)
 
 
 def _cut(run: Run, maps: Maps, options: CellOptions, errand: Errand) -> CellTable:

@@ -1,7 +1,7 @@
 """Make the items of an iterator in a thread of its own, a few before they are needed, so that reading and computing overlap."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -10,11 +10,11 @@ Item = TypeVar("Item")
 _END = object()
 
 
-def ahead(items: Iterable[Item], depth: int = 2) -> Iterator[Item]:
+def ahead(items: Iterable[Item], depth: int = 2) -> Generator[Item, None, None]:
     """Yield the items in their order; up to ``depth`` wait ready, so memory stays bounded.
 
     An error in the making of an item is raised where the item would have come. The thread ends with the iterator, also when
-    that is closed early.
+    that is closed early: whoever may stop before its end closes it, as else it ends in whatever thread collects it.
     """
     iterator = iter(items)
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="ahead") as thread:

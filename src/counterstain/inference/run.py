@@ -3,7 +3,8 @@
 Where a tile reaches outside the slide it shows the slide mirrored, which a network reads as more tissue, not as a border.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from itertools import groupby, islice
 
 import numpy as np
@@ -46,7 +47,7 @@ def infer(
     batch_size: int = 1,
     on_tile: Callable[[Tile, TileQuality], object] | None = None,
     stopwatch: Stopwatch | None = None,
-) -> Iterator[tuple[Tile, TileMaps]]:
+) -> Generator[tuple[Tile, TileMaps], None, None]:
     """Yield the maps of tiles, in their order. A thread reads the next batches while the network runs.
 
     Parameters
@@ -70,19 +71,19 @@ def infer(
     stopwatch = stopwatch or Stopwatch()
     groups = _groups(grid if tiles is None else tiles, batch_size)
     mpp = backend.manifest.mpp
-    batches = ahead(_batch(slide, group, grid, mpp, judge=on_tile is not None) for group in groups)
-    while True:
-        with stopwatch("read"):
-            following = next(batches, None)
-        if following is None:
-            return
-        group, batch, qualities = following
-        with stopwatch("network"):
-            outputs = _run(backend, batch, group)
-        for index, tile in enumerate(group):
-            if on_tile:
-                on_tile(tile, qualities[index])
-            yield tile, {name: values[index].transpose(1, 2, 0) for name, values in outputs.items()}
+    with closing(ahead(_batch(slide, group, grid, mpp, judge=on_tile is not None) for group in groups)) as batches:
+        while True:
+            with stopwatch("read"):
+                following = next(batches, None)
+            if following is None:
+                return
+            group, batch, qualities = following
+            with stopwatch("network"):
+                outputs = _run(backend, batch, group)
+            for index, tile in enumerate(group):
+                if on_tile:
+                    on_tile(tile, qualities[index])
+                yield tile, {name: values[index].transpose(1, 2, 0) for name, values in outputs.items()}
 
 
 def _batch(slide: Slide, tiles: list[Tile], grid: TileGrid, mpp: float, *, judge: bool) -> Batch:
