@@ -3,6 +3,7 @@
 A ``Panel`` is pure description. It knows no file format and no network.
 """
 
+from collections.abc import Container
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -57,6 +58,12 @@ class Panel:
     def of_role(self, role: Role) -> Channel | None:
         """Return the first channel of a role; None when the model has none."""
         return next((channel for channel in self.channels if channel.role == role), None)
+
+    def only(self, names: Container[str]) -> "Panel":
+        """Return the channels of some names, in the order of the panel; names that are not there say nothing."""
+        channels = tuple(channel for channel in self.channels if channel.name in names)
+        marker = self.marker if any(channel.name == self.marker for channel in channels) else None
+        return Panel(channels=channels, marker=marker)
 
     @property
     def modalities(self) -> tuple[Channel, ...]:

@@ -101,6 +101,4 @@ def read_ome_tiff(path: Path, panel: Panel, mpp: float) -> Maps:
 
 def _kept(panel: Panel, names: list[str]) -> Panel:
     """Return the channels of a panel whose planes have these names."""
-    channels = tuple(channel for channel in panel.channels if all(name in names for name, _ in named_planes(channel)))
-    marker = panel.marker if panel.marker in [channel.name for channel in channels] else None
-    return Panel(channels=channels, marker=marker)
+    return panel.only([channel.name for channel in panel.channels if all(name in names for name, _ in named_planes(channel))])

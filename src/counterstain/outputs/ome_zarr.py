@@ -87,12 +87,11 @@ def read_ome_zarr(path: Path, panel: Panel, mpp: float) -> Maps:
     stated: Any = group.attrs.get("counterstain", {})
     names: list[str] = stated.get("channels", [])
     level: Any = group["0"]
-    channels = tuple(channel for channel in panel.channels if channel.name in names)
-    kept = Panel(channels=channels, marker=panel.marker if panel.marker in names else None)
-    if len(channels) != len(names) or level.shape[0] != kept.planes:
+    kept = panel.only(names)
+    if len(kept.channels) != len(names) or level.shape[0] != kept.planes:
         raise ValueError(f"{path} holds the maps {names} in {level.shape[0]} planes, which are not those of the model")
     planes, first = {}, 0
-    for channel in channels:
+    for channel in kept.channels:
         planes[channel.name] = Plane(StoredPlanes(array=level, first=first, count=channel.planes))
         first += channel.planes
     return Maps(size=Size(*level.shape[1:]), mpp=mpp, panel=kept, planes=planes)
