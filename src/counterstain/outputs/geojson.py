@@ -95,8 +95,13 @@ def feature(cells: Cells, row: int, slide_name: str) -> dict[str, Any]:
 
 def closed_ring(outline: NDArray[np.float64]) -> list[list[float]]:
     """Turn an open ring of (row, col) into a closed one of [x, y]."""
-    ring = np.round(outline[:, ::-1], 3).tolist()
-    return [[_short(value) for value in point] for point in [*ring, ring[0]]]
+    ring = np.round(outline[:, ::-1], 3)
+    whole = ring.astype(np.int64)
+    if (whole == ring).all():  # as all are where the model runs at the slide's own resolution
+        points: list[list[float]] = whole.tolist()
+    else:
+        points = [[_short(value) for value in point] for point in ring.tolist()]
+    return [*points, points[0]]
 
 
 def _measurements(cells: Cells, row: int) -> dict[str, float]:
