@@ -1,4 +1,6 @@
 import dataclasses
+import resource
+from contextlib import contextmanager
 from itertools import pairwise
 
 import anndata
@@ -8,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from counterstain.cells.table import COLUMNS, Cells, regrouped
+from counterstain.errors import OutputError
 from counterstain.outputs import annotated
 from counterstain.outputs.annotated import INTENSITIES
 from counterstain.outputs.h5ad import write_h5ad
@@ -70,6 +73,30 @@ def test_what_is_read_is_what_anndata_writes_and_reads_itself(analysis, tmp_path
     again = anndata.read_h5ad(tmp_path / "again.h5ad")
     assert again.obs.equals(table.obs)
     np.testing.assert_array_equal(again.X, table.X)
+
+
+@contextmanager
+def at_most(length):
+    """Let no file of this process grow beyond a length in bytes: a disk that fills up."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (length, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_disk_that_fills_up_at_any_byte_is_an_error_and_leaves_nothing(analysis, tmp_path):
+    many, path = dataclasses.replace(analysis, cells=drawn_cells(3000)), tmp_path / "cells.h5ad"
+    write_h5ad(many, path)
+    length = path.stat().st_size
+    path.unlink()
+    for limit in range(0, length, length // 25):
+        with at_most(limit), pytest.raises(OutputError, match=r"cells.h5ad: .*[Ff]ile too large"):
+            write_h5ad(many, path)
+        assert list(tmp_path.iterdir()) == []
+    write_h5ad(many, path)
+    assert anndata.read_h5ad(path).n_obs == 3000
 
 
 def test_a_slide_without_nuclei_gives_a_table_without_rows(analysis, tmp_path):
