@@ -1,4 +1,5 @@
 import shutil
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -116,3 +117,14 @@ def test_a_damaged_line_does_not_count(tmp_path, damage):
         file.write(b"\n" + damage)
     with TileLog(tmp_path) as log:
         assert log.done == {(0, 7): SOFT}
+
+
+def test_a_full_disk_is_told_once_by_what_wrote(tmp_path):
+    log = TileLog(tmp_path)
+    log._file.close()
+    log._file = Path("/dev/full").open("a", encoding="ascii")  # noqa: SIM115 (the log closes it)
+    with pytest.raises(UsageError, match="where it was full"), log:  # noqa: PT012 (the way of whoever names the place)
+        try:
+            log.add(Box(0, 0, 384, 384), SHARP)
+        except OSError as error:
+            raise UsageError("where it was full") from error

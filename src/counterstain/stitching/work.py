@@ -98,8 +98,9 @@ class TileLog:
         self.done[keep.row, keep.col] = quality
 
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Close the file. Each line was flushed, so what fails here has been raised by ``add``."""
+        with suppress(OSError):
+            self._file.close()
 
     def __enter__(self) -> "TileLog":
         return self
