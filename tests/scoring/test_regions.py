@@ -107,6 +107,25 @@ def test_a_wrong_file_is_refused_with_what_is_wrong(tmp_path, content, message):
         read_regions(written(tmp_path, content), 0.25)
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"features": null}', "is no GeoJSON"),
+        ('{"features": 5}', "is no GeoJSON"),
+        ("[" * 100_000, "is not JSON"),
+        (json.dumps({"type": "Polygon", "coordinates": []}), "feature 1: .* a ring is missing"),
+        (json.dumps({"type": "MultiPolygon", "coordinates": [[]]}), "feature 1: .* a ring is missing"),
+        (json.dumps({"type": "Polygon", "coordinates": [[[0, 0], [9, 0], [9, 9], [0, 9]]]}), "the last like the first"),
+        (json.dumps({"type": "Polygon", "coordinates": [[[10**400, 0], [9, 0], [9, 9], [10**400, 0]]]}), "feature 1: "),
+    ],
+)
+def test_geojson_that_breaks_its_own_rules_is_refused_with_what_is_wrong(tmp_path, content, message):
+    path = tmp_path / "broken.geojson"
+    path.write_text(content)
+    with pytest.raises(UsageError, match=message):
+        read_regions(path, 0.25)
+
+
 def test_a_missing_or_binary_file_is_refused(tmp_path):
     (tmp_path / "x").write_bytes(b"\xff\xfe\xff")
     for name in ("x", "none"):

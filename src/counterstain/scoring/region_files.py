@@ -57,9 +57,11 @@ def read_regions(path: Path, mpp: float | tuple[float, float]) -> tuple[Region, 
 def _polygons(path: Path, text: str) -> list[tuple[str, Polygons]]:
     try:
         content = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not JSON: {error}; {EXPECTED}") from error
     features = content.get("features", [content]) if isinstance(content, dict) else content
+    if not isinstance(features, list):
+        raise UsageError(f"{path} is no GeoJSON: its features are no list; {EXPECTED}")
     return [_of_feature(path, number, feature) for number, feature in enumerate(features, start=1)]
 
 
@@ -74,15 +76,18 @@ def _of_feature(path: Path, number: int, feature: Any) -> tuple[str, Polygons]:
         raise UsageError(f"{path}, feature {number} is a {kind}, which has no area; export annotations that are areas only")
     try:
         parts = [coordinates] if kind == "Polygon" else coordinates
-        return str(name or ""), tuple(tuple(_ring(ring) for ring in part) for part in parts)
-    except (TypeError, ValueError, IndexError) as error:
+        polygons = tuple(tuple(_ring(ring) for ring in part) for part in parts)
+        if not all(polygons) or not polygons:
+            raise ValueError("a ring is missing")
+        return str(name or ""), polygons
+    except (TypeError, ValueError, IndexError, OverflowError) as error:
         raise UsageError(f"{path}, feature {number}: the coordinates are not those of a {kind}: {error}") from error
 
 
 def _ring(points: Any) -> Ring:
     """Turn a closed ring of [x, y] into an open one of (row, col)."""
     ring = np.asarray([point[:2] for point in points], dtype=np.float64)
-    if len(ring) < 4 or not np.isfinite(ring).all():
+    if len(ring) < 4 or not np.isfinite(ring).all() or (ring[0] != ring[-1]).any():
         raise ValueError("a ring needs four or more points, the last like the first")
     return ring[:-1, ::-1]
 
