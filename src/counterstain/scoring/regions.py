@@ -73,23 +73,27 @@ def contains(rings: Sequence[Ring], points: NDArray[np.float64]) -> NDArray[np.b
     """Return (n,) bool: which points a ray to the right leaves through an odd number of edges.
 
     A point on an edge belongs to the polygon on one side of it only (an edge holds its upper end, and a point on it lies to
-    its right), so polygons that share an edge divide the points. Each edge is tried on the points of its rows alone.
+    its right), so polygons that share an edge divide the points. Each edge is tried on the points of its rows alone,
+    and none on points beyond all corners, so that hundreds of small regions of a million points take seconds.
 
     Parameters
     ----------
     rings : (k, 2) float64 (row, col) open rings, holes among them.
     points : (n, 2) float64 (row, col).
     """
-    order = np.argsort(points[:, 0], kind="stable")
+    corners = np.concatenate([*rings])
+    (top, left), (low, right) = corners.min(axis=0), corners.max(axis=0)
+    near = np.flatnonzero((points[:, 0] >= top) & (points[:, 0] <= low) & (points[:, 1] >= left) & (points[:, 1] <= right))
+    order = near[np.argsort(points[near, 0], kind="stable")]
     rows, cols = points[order].T
-    odd = np.zeros(len(points), np.bool_)
+    odd = np.zeros(len(order), np.bool_)
     for ring in rings:
         for start, stop in zip(ring, np.roll(ring, -1, axis=0), strict=True):
             (top, left), (low, right) = sorted((tuple(start), tuple(stop)))
             band = slice(*np.searchsorted(rows, [top, low]))
             if top < low:
                 odd[band] ^= cols[band] < left + (rows[band] - top) * ((right - left) / (low - top))
-    found = np.empty_like(odd)
+    found = np.zeros(len(points), np.bool_)
     found[order] = odd
     return found
 
