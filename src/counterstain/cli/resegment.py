@@ -24,7 +24,7 @@ from counterstain.inference.stopwatch import Stopwatch
 from counterstain.outputs.atomic import claimed, explained
 from counterstain.outputs.folder import check_apart, check_free, homes, write_folder
 from counterstain.outputs.names import check_formats, default_formats, formats_for
-from counterstain.outputs.record import FILE_NAME, record
+from counterstain.outputs.record import FILE_NAME, package_versions, record
 from counterstain.outputs.results import Record, read_manifest, read_maps, read_qualities, results_in
 from counterstain.outputs.summary import Failure, write_summary
 from counterstain.outputs.version import FORMAT_VERSION
@@ -104,7 +104,7 @@ def _cells(folder: Path, content: Record, slide: Slide, maps: Maps, options: Cel
         return cut(slide, maps, options, decoder=decoder, threads=threads)
     chosen = [*blocks(maps.size)]
     source = {"result": str(folder.resolve()), "written": (folder / FILE_NAME).stat().st_mtime_ns, "blocks": BLOCK_PX}
-    made_with = {**source, **asdict(options)}
+    made_with = {**source, **asdict(options), "versions": package_versions()}
     with explained(work):
         if not resume(work, made_with, replace=True):
             record_settings(work, made_with)
@@ -131,6 +131,7 @@ def segmented(folder: Path, content: Record, slide: Slide, maps: Maps, cells: Ce
         tissue_mm2=tissue_mm2,
         tiles=tiles,
         source=content["slide"]["source"],
+        overview_sha256=content["slide"].get("overview_sha256", ""),
         warnings=warnings_of(slide, manifest, cells, tuple(score for score in scores if score.region == "all"), tiles),
     )
 
