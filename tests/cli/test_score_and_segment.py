@@ -81,6 +81,19 @@ def test_a_result_without_a_table_says_what_to_do(good, analyze, run):
     assert "--format csv or parquet" in done.output
 
 
+def test_a_result_without_a_table_does_not_keep_the_others_from_being_scored(result, run):
+    shutil.copytree(result, result.parent / "bad")
+    for table in ("cells.csv", "cells.parquet"):
+        (result.parent / "bad" / table).unlink()
+    done = run("score", "out")
+    assert done.exit_code == 1
+    assert "bad holds none of cells.parquet, cells.csv" in done.stderr
+    assert "scores.json in 1 of the folders in out, 1 failed" in done.stdout
+    assert content_of(result, "scores.json")["counts"]["nuclei"] == 4
+    images = json.loads(run("score", "out", "--json").stdout)["images"]
+    assert [(image["name"], image["status"]) for image in images] == [("good", "done"), ("bad", "failed")]
+
+
 def test_a_later_format_is_refused(result, run):
     (result / "analysis.json").write_text(json.dumps({**content_of(result), "format_version": 99}))
     assert "later format" in run("score", result).output

@@ -10,7 +10,8 @@ import click
 
 from counterstain.cells.classify import classify
 from counterstain.cells.table import CellTable
-from counterstain.cli.console import show_columns
+from counterstain.cli.console import show_columns, show_error
+from counterstain.errors import CounterstainError
 from counterstain.outputs.rescored import FILE_NAME, write_scores
 from counterstain.outputs.results import Record, read_cells, results_in
 from counterstain.outputs.version import FORMAT_VERSION
@@ -21,25 +22,35 @@ from counterstain.scoring.regions import score_regions
 HEADINGS = ("Image", "Region", "Nuclei", "Positive", "% positive", "95 % interval", "Nuclei/mm2")
 
 
-def rescore(folder: Path, settings: Mapping[str, Any]) -> None:
-    """Score every result in a folder again, write ``scores.json`` into each, and show the scores.
+def rescore(folder: Path, settings: Mapping[str, Any]) -> bool:
+    """Score every result in a folder again, write ``scores.json`` into each, show the scores, and return whether any failed.
 
     Raises
     ------
-    CounterstainError
-        The folder holds no result, or a result has no table, or the file of regions is wrong.
+    UsageError
+        The folder holds no result, or the file of regions is wrong.
     """
     results = results_in(folder)
     if settings["regions"]:
         read_regions(settings["regions"], mpp=1.0)  # a file that is wrong for every slide is refused before any work
-    written = [(path, _rescore_one(path, content, settings)) for path, content in results]
+    written: list[tuple[Path, dict[str, Any]]] = []
+    failures: list[tuple[Path, CounterstainError]] = []
+    for path, content in results:
+        try:
+            written.append((path, _rescore_one(path, content, settings)))
+        except CounterstainError as error:
+            failures.append((path, error))
+            show_error(str(path), error)
     if settings["as_json"]:
-        images = [{"name": path.name, "folder": str(path), **content} for path, content in written]
-        document = {"format_version": FORMAT_VERSION, "images": images}
+        done = [{"status": "done", "name": path.name, "folder": str(path), **content} for path, content in written]
+        failed = [{"status": "failed", "name": path.name, "folder": str(path), "error": str(error)} for path, error in failures]
+        document = {"format_version": FORMAT_VERSION, "images": [*done, *failed]}
         sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=True, allow_nan=False) + "\n")
     elif not settings["quiet"]:
         show_columns([HEADINGS, *(row for path, content in written for row in region_rows(path.name, content["scores"]))])
-        click.echo(f"written: {FILE_NAME} in {len(written)} of the folders in {folder}")
+        ended = f", {len(failures)} failed" if failures else ""
+        click.echo(f"written: {FILE_NAME} in {len(written)} of the folders in {folder}{ended}")
+    return bool(failures)
 
 
 def _rescore_one(folder: Path, content: Record, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -26,4 +26,5 @@ def score(results: Path, **settings: Any) -> None:
     """
     from counterstain.cli.rescore import rescore
 
-    rescore(results, settings)
+    if rescore(results, settings):
+        raise click.exceptions.Exit(1)
