@@ -20,3 +20,13 @@ def test_a_wrong_file_of_regions_is_refused_before_any_work(good, analyze):
     assert result.exit_code == 2
     assert "cannot read the regions good.png" in result.output
     assert not (good.parent / "out").exists()
+
+
+def test_regions_of_another_slide_are_warned_of_by_every_command(good, analyze, run):
+    (good.parent / "boxes.csv").write_text(BOXES.replace("right,0,48,96,48", "right,0,4800,96,48"))
+    done = analyze(good, "--mpp", "0.25", "--regions", "boxes.csv")
+    told = "1 of 2 regions reach beyond the slide (right)"
+    assert told in done.stderr
+    assert told in json.loads((good.parent / "out" / "good" / "analysis.json").read_text())["warnings"][-1]
+    for command in (("segment", "--out", "new"), ("score",)):
+        assert told in run(*command, "out", "--regions", "boxes.csv").stderr

@@ -10,10 +10,11 @@ from skimage.measure import points_in_poly
 
 from counterstain.cells.table import COLUMNS, Cells
 from counterstain.errors import UsageError
+from counterstain.geometry import Size
 from counterstain.scoring.density import densities, poisson
 from counterstain.scoring.fraction import percent_positive
 from counterstain.scoring.region_files import read_regions
-from counterstain.scoring.regions import Region, contains, inside, score_regions
+from counterstain.scoring.regions import Region, contains, inside, outside_warnings, score_regions
 
 SQUARE = [[0, 0], [10, 0], [10, 10], [0, 10], [0, 0]]
 HOLE = [[4, 4], [6, 4], [6, 6], [4, 6], [4, 4]]
@@ -148,6 +149,17 @@ def test_each_region_is_scored_on_its_own_nuclei_and_area():
             ("left", "positive_density"): 1.0,
         }
     )
+
+
+def test_regions_beyond_the_slide_are_named():
+    def box(name, top, left, low, right):
+        return Region(name=name, polygons=((np.array([[top, left], [top, right], [low, right], [low, left]], float),),))
+
+    within = [box("in", 0, 0, 10, 20), box("rounded", -0.5, -0.5, 10.5, 20.5)]
+    assert outside_warnings(within, Size(10, 20)) == ()
+    beyond = [box(f"core {number}", 5, 5, 8, 30 + number) for number in range(6)] + [box("left", 0, -9, 5, 5)]
+    (warning,) = outside_warnings([*within, *beyond], Size(10, 20))
+    assert warning.startswith("7 of 9 regions reach beyond the slide (core 0, core 1, core 2, core 3, core 4, ...)")
 
 
 def test_a_density_without_an_area_is_nan_and_says_so():

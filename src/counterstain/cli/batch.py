@@ -27,7 +27,7 @@ from counterstain.pipeline import AnalyzeOptions, analyze
 from counterstain.scoring.base import Score
 from counterstain.scoring.names import scorer
 from counterstain.scoring.region_files import read_regions
-from counterstain.scoring.regions import Region, score_regions
+from counterstain.scoring.regions import Region, outside_warnings, score_regions
 from counterstain.slides.base import Slide, size_at
 from counterstain.slides.opening import as_unicode, open_slide
 from counterstain.stitching.work import SETTINGS, TILES, discard
@@ -203,7 +203,11 @@ def analyse_slide(
         analysis,
         source=source,
         scores=_scores(analysis, job),
-        warnings=(*analysis.warnings, *_left_out(job.formats, formats)),
+        warnings=(
+            *analysis.warnings,
+            *outside_warnings(_regions(slide, job), slide.size),
+            *_left_out(job.formats, formats),
+        ),
     )
     if not job.overwrite:
         check_free(folder, formats, job.backend.manifest.panel)  # another run may have been faster

@@ -10,14 +10,15 @@ import click
 
 from counterstain.cells.classify import classify
 from counterstain.cells.table import CellTable
-from counterstain.cli.console import show_columns, show_error
+from counterstain.cli.console import show_columns, show_error, show_warning
 from counterstain.errors import CounterstainError
+from counterstain.geometry import Size
 from counterstain.outputs.rescored import FILE_NAME, write_scores
 from counterstain.outputs.results import Record, read_cells, results_in
 from counterstain.outputs.version import FORMAT_VERSION
 from counterstain.scoring.names import SCORERS
 from counterstain.scoring.region_files import read_regions
-from counterstain.scoring.regions import score_regions
+from counterstain.scoring.regions import outside_warnings, score_regions
 
 HEADINGS = ("Image", "Region", "Nuclei", "Positive", "% positive", "95 % interval", "Nuclei/mm2")
 
@@ -58,6 +59,8 @@ def _rescore_one(folder: Path, content: Record, settings: Mapping[str, Any]) -> 
     slide, file = content["slide"], settings["regions"]
     sides = slide.get("pixel_height_um", slide["mpp"]), slide.get("pixel_width_um", slide["mpp"])
     regions = read_regions(file, sides) if file else ()
+    for message in () if settings["quiet"] else outside_warnings(regions, Size(slide["height_px"], slide["width_px"])):
+        show_warning(folder.name, message)
     scores = score_regions(cells, regions, [SCORERS["percent_positive"]], mpp=slide["mpp"], tissue_mm2=slide.get("tissue_mm2"))
     return write_scores(folder, content, cells, scores, regions=str(file or ""))
 

@@ -32,7 +32,7 @@ from counterstain.passes import CELLS
 from counterstain.pipeline import IN_MEMORY_PIXELS, cutting_threads, warnings_of
 from counterstain.scoring.names import SCORERS
 from counterstain.scoring.region_files import read_regions
-from counterstain.scoring.regions import score_regions
+from counterstain.scoring.regions import outside_warnings, score_regions
 from counterstain.slides.base import Slide
 from counterstain.slides.opening import open_slide
 from counterstain.stitching.maps import Maps
@@ -132,7 +132,10 @@ def segmented(folder: Path, content: Record, slide: Slide, maps: Maps, cells: Ce
         tiles=tiles,
         source=content["slide"]["source"],
         overview_sha256=content["slide"].get("overview_sha256", ""),
-        warnings=warnings_of(slide, manifest, cells, tuple(score for score in scores if score.region == "all"), tiles),
+        warnings=(
+            *warnings_of(slide, manifest, cells, tuple(score for score in scores if score.region == "all"), tiles),
+            *outside_warnings(parts, slide.size),
+        ),
     )
 
 

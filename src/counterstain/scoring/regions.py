@@ -11,8 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterstain.cells.table import CellColumns, ChosenCells
+from counterstain.geometry import Size
 from counterstain.scoring.base import Score, Scorer
 from counterstain.scoring.density import densities
+
+MOST_NAMED = 5
+"""Regions that a warning names."""
 
 Ring = NDArray[np.float64]
 """Open ring of (k, 2) float64 (row, col) corners in slide pixels; pixel r, c covers [r, r + 1) x [c, c + 1)."""
@@ -58,6 +62,23 @@ def score_regions(
         found = [*(scorer(part) for scorer in scorers), *densities(part, region.area_mm2(mpp))]
         scores += [replace(score, region=region.name) for score in found]
     return tuple(scores)
+
+
+def outside_warnings(regions: Iterable[Region], size: Size) -> tuple[str, ...]:
+    """Return a warning that names the regions that reach more than a pixel beyond a slide; none where none does.
+
+    Their density is too low, and they may have been drawn on another slide.
+    """
+    stop = np.array([size.height, size.width]) + 1
+    corners = {region.name: np.concatenate([rings[0] for rings in region.polygons]) for region in regions}
+    beyond = [name for name, ring in corners.items() if ((ring < -1) | (ring > stop)).any()]
+    if not beyond:
+        return ()
+    named = ", ".join([*beyond[:MOST_NAMED], *(["..."] if len(beyond) > MOST_NAMED else [])])
+    return (
+        f"{len(beyond)} of {len(corners)} regions reach beyond the slide ({named}), where there are no nuclei: their densities "
+        "are too low; check that they were drawn on this slide",
+    )
 
 
 def inside(region: Region, cells: CellColumns) -> NDArray[np.bool_]:
