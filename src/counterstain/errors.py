@@ -56,3 +56,8 @@ class OutputError(CounterstainError):
 
 class TrainingError(CounterstainError):
     """Training data, a training configuration or a checkpoint cannot be used."""
+
+
+def in_full(error: BaseException) -> str:
+    """Return the message of an error with its notes, which say where it was met."""
+    return "; ".join([str(error), *getattr(error, "__notes__", [])])

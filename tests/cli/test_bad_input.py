@@ -335,7 +335,7 @@ def test_a_fault_of_the_program_is_not_hidden(good, analyze, monkeypatch):
     assert entries(good.parent / "out") == ["counterstain.log"]
 
 
-def test_notes_of_an_error_are_shown(good, analyze, monkeypatch):
+def test_notes_of_an_error_are_shown_and_in_the_summary(good, analyze, monkeypatch):
     class Refusing(ClassicalBackend):
         def run(self, batch):
             error = BackendError("the model refuses")
@@ -346,6 +346,8 @@ def test_notes_of_an_error_are_shown(good, analyze, monkeypatch):
     result = analyze("good.png")
     assert result.exit_code == 1
     assert "error: good.png: the model refuses\n  in the first layer" in result.stderr
+    for name in ("summary.csv", "counterstain.log"):
+        assert "the model refuses; in the first layer" in (good.parent / "out" / name).read_text()
 
 
 def test_a_bundle_with_a_wrong_checksum_is_refused_before_anything_is_written(good, run):

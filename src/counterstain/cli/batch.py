@@ -14,7 +14,7 @@ from counterstain.cli.inputs import Input
 from counterstain.cli.kept import kept_result
 from counterstain.cli.progress import Bar, Bars
 from counterstain.cli.run_log import RunLog
-from counterstain.errors import CounterstainError, SlideError
+from counterstain.errors import CounterstainError, SlideError, in_full
 from counterstain.inference.backend import Backend
 from counterstain.inference.run import grid_of
 from counterstain.outputs.atomic import claimed
@@ -146,7 +146,7 @@ def in_words(error: Exception) -> Exception:
 
 def failure(item: Input, error: Exception) -> Failure:
     """Return what the summary says of an input that has no result."""
-    return Failure(name=item.name, source=as_unicode(item.path), error=as_unicode(str(error)))
+    return Failure(name=item.name, source=as_unicode(item.path), error=as_unicode(in_full(error)))
 
 
 def analyse_file(item: Input, job: Job, outcome: Outcome, bar: Bar) -> None:

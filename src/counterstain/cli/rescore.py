@@ -11,7 +11,7 @@ import click
 from counterstain.cells.classify import classify
 from counterstain.cells.table import CellTable
 from counterstain.cli.console import show_columns, show_error, show_warning
-from counterstain.errors import CounterstainError
+from counterstain.errors import CounterstainError, in_full
 from counterstain.geometry import Size
 from counterstain.outputs.rescored import FILE_NAME, write_scores
 from counterstain.outputs.results import Record, read_cells, results_in
@@ -44,7 +44,9 @@ def rescore(folder: Path, settings: Mapping[str, Any]) -> bool:
             show_error(str(path), error)
     if settings["as_json"]:
         done = [{"status": "done", "name": path.name, "folder": str(path), **content} for path, content in written]
-        failed = [{"status": "failed", "name": path.name, "folder": str(path), "error": str(error)} for path, error in failures]
+        failed = [
+            {"status": "failed", "name": path.name, "folder": str(path), "error": in_full(error)} for path, error in failures
+        ]
         document = {"format_version": FORMAT_VERSION, "images": [*done, *failed]}
         sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=True, allow_nan=False) + "\n")
     elif not settings["quiet"]:

@@ -19,7 +19,7 @@ from counterstain.cells.table import CellTable
 from counterstain.cli.console import show_error, show_summary, show_warning
 from counterstain.cli.progress import Bar, progress_bars
 from counterstain.cli.run import CELL_OPTIONS
-from counterstain.errors import CounterstainError, UsageError
+from counterstain.errors import CounterstainError, UsageError, in_full
 from counterstain.inference.stopwatch import Stopwatch
 from counterstain.outputs.atomic import claimed, explained
 from counterstain.outputs.folder import check_apart, check_free, homes, write_folder
@@ -66,7 +66,7 @@ def resegment(folder: Path, out: Path, settings: Mapping[str, Any]) -> bool:
                 done.append((path.name, _one(path, content, out / path.name, options, settings, bar)))
                 failed = False
             except (CounterstainError, OSError) as error:
-                failures.append(Failure(name=path.name, source=content["slide"]["source"], error=str(error)))
+                failures.append(Failure(name=path.name, source=content["slide"]["source"], error=in_full(error)))
                 show_error(str(path), error)
             bar.end(failed=failed)
     write_summary(out, {name for name, _ in done}, failures)
