@@ -151,7 +151,10 @@ def test_when_the_scheduler_is_lost_the_slide_fails_and_one_machine_goes_on_from
     monkeypatch.setattr(cluster, "TILES_PER_TASK", 1)
     monkeypatch.setattr(pipeline, "IN_MEMORY_PIXELS", 1000)
 
+    told = []  # several tiles may be done when the scheduler dies
+
     def kill_the_scheduler(done, total):
+        told.append(done)
         if done == 2:
             scheduler.started[0].kill()
 
@@ -162,7 +165,7 @@ def test_when_the_scheduler_is_lost_the_slide_fails_and_one_machine_goes_on_from
     finished = analyze(
         slide, ClassicalBackend(), work=tmp_path / "work", on_progress=lambda done, total: tiles.append((done, total))
     )
-    assert tiles[0] == (3, 6)
+    assert tiles[0] == (told[-1] + 1, 6)
     np.testing.assert_array_equal(finished.cells["cell_id"], alone.cells["cell_id"])
 
 
