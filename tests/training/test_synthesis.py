@@ -11,7 +11,7 @@ from counterstain.training.synthesis.drawing import draw_scene
 from counterstain.training.synthesis.noise import blobs, smooth_noise
 from counterstain.training.synthesis.render import Sample, synthetic_field
 from counterstain.training.synthesis.scenes import Scene, tidy_labels, tissue_density, vary_nuclei, warp_scene
-from counterstain.training.synthesis.staining import STRONGEST_BLUSH_OD, _choose_positive, _nuclear_blush, stain_scene
+from counterstain.training.synthesis.staining import _choose_positive, stain_scene
 from counterstain.training.synthesis.targets import (
     BACKGROUND,
     BOUNDARY,
@@ -163,16 +163,6 @@ def test_only_positive_nuclei_carry_specific_dab() -> None:
         assert not stained.positive[0]
         if not stained.positive.any():
             assert stained.specific_dab[scene.labels > 0].max(initial=0) < 0.5
-
-
-def test_the_blush_of_negative_nuclei_is_faint_and_leaves_the_others_alone() -> None:
-    scene = draw_scene(np.random.default_rng(0), 96)
-    positive = np.arange(scene.labels.max() + 1) % 2 == 1
-    far_from_negative = ndimage.distance_transform_edt((scene.labels == 0) | positive[scene.labels]) > 8
-    blushes = [_nuclear_blush(np.random.default_rng(seed), scene, positive) for seed in range(20)]
-    assert max(blush.max() for blush in blushes) <= STRONGEST_BLUSH_OD
-    assert max(blush[far_from_negative].max() for blush in blushes) == 0
-    assert 0 < sum(bool(blush.any()) for blush in blushes) < len(blushes)
 
 
 class FixedShare:

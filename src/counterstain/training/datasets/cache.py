@@ -24,7 +24,7 @@ from counterstain.training.synthesis.scenes import Scene, tissue_texture, vary_n
 PLANES = {"image": 3, "hematoxylin": 3, "dapi": 1, "lap2": 1, "marker": 1, "classes": 1, "distance": 1}
 """Name -> number of planes, in the order in which a patch stores them."""
 
-RENDERER_VERSION = 4
+RENDERER_VERSION = 3
 """Raised when the same options would render other patches; a cache of another version is made anew."""
 
 

@@ -15,9 +15,6 @@ from counterstain.training.synthesis.scenes import Scene
 WEAKEST_POSITIVE_OD = 0.14
 """Mean DAB optical density from which a nucleus counts as positive; weaker ones are drawn as background, not as cells."""
 
-STRONGEST_BLUSH_OD = 0.12
-"""Mean DAB optical density up to which the nucleus of a negative cell is brown: trapped chromogen, endogenous peroxidase."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stained:
@@ -48,7 +45,7 @@ def stain_scene(rng: np.random.Generator, scene: Scene) -> Stained:
         specific, positive = _cytoplasmic_dab(rng, scene)
     loss = rng.uniform(0, 0.8)  # DAB hides part of the counterstain below it
     hematoxylin = hematoxylin_od * np.maximum(scene.density, -0.3) * (1 - loss * np.clip(specific, 0, 1))
-    unspecific = _unspecific_dab(rng, scene, specific) + _nuclear_blush(rng, scene, positive)
+    unspecific = _unspecific_dab(rng, scene, specific)
     return Stained(
         scene=scene,
         hematoxylin=(hematoxylin + rng.uniform(0, 0.04)).astype(np.float32),
@@ -131,12 +128,3 @@ def _unspecific_dab(rng: np.random.Generator, scene: Scene, specific: Field) -> 
         near = ndimage.gaussian_filter((scene.labels > 0).astype(np.float32), rng.uniform(4, 9))
         unspecific += rng.uniform(0, 0.1) * near * (scene.labels == 0)
     return unspecific
-
-
-def _nuclear_blush(rng: np.random.Generator, scene: Scene, positive: NDArray[np.bool_]) -> Field:
-    """Return the faint brown of negative nuclei, in some scenes: a trace of brown does not make a cell positive."""
-    strength = rng.uniform(0, STRONGEST_BLUSH_OD, len(positive)) * (rng.random(len(positive)) < rng.uniform(0.2, 1.0))
-    strength[positive] = 0
-    strength[0] = 0
-    share = float(rng.random() < 0.4)
-    return np.asarray(ndimage.gaussian_filter(share * strength[scene.labels], rng.uniform(0.6, 1.3)), dtype=np.float32)
