@@ -18,6 +18,7 @@ from reporting import table, write_results
 from scipy.spatial import KDTree
 
 from counterstain import pipeline
+from counterstain.cells.seams import joined
 from counterstain.cells.segment import CellOptions, segment
 from counterstain.cells.table import CellTable
 from counterstain.cluster import cluster_at, model_at
@@ -121,7 +122,7 @@ def _by_workers(path: Path, backend: Backend, bundle: str, count: int) -> CellTa
         open_slide(path) as slide,
     ):
         analysis = pipeline.analyze(slide, backend, work=Path(work), workers=cluster.workers_for(path, slide, None))
-        return next(iter(analysis.cells.parts())) if len(analysis.cells) else analysis.cells
+        return joined([*analysis.cells.parts()], analysis.cells.thresholds)
 
 
 def _rows(slide: Slide, ways: list[Way]) -> list[list[str]]:

@@ -65,9 +65,10 @@ def _counts_by_block(cells: CellColumns) -> NDArray[np.int64]:
     The extent of the nuclei is divided equally, so that no thin strip at an edge counts as a block.
     """
     rows, cols = (_block_number(cells[name]) for name in ("row_um", "col_um"))
-    blocks, block = np.unique(np.column_stack([rows, cols]), axis=0, return_inverse=True)
-    positive = np.bincount(block.ravel()[cells["is_positive"]], minlength=len(blocks))
-    return np.column_stack([positive, np.bincount(block.ravel(), minlength=len(blocks))])
+    block = rows * (int(cols.max(initial=0)) + 1) + cols
+    total = np.bincount(block)
+    counts = np.column_stack([np.bincount(block[cells["is_positive"]], minlength=len(total)), total])
+    return counts[total > 0]
 
 
 def _block_number(position_um: NDArray[np.float64]) -> NDArray[np.int64]:
