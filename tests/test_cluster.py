@@ -345,3 +345,10 @@ def test_a_worker_keeps_a_few_slides_open_and_closes_the_one_that_was_used_longe
     assert worker._slide(sources[0], MPP) is first
     worker._slide(sources[-1], MPP)
     assert [*worker._open] == [*sources[2:-1], sources[0], sources[-1]]
+
+
+@pytest.mark.slow
+def test_two_commands_may_have_local_workers_on_one_machine():
+    model = model_at(ClassicalBackend(), "classical", threads=1)
+    with cluster_at("local:1", model) as one, cluster_at("local:1", model) as other:
+        assert one.client.submit(sum, [1, 2]).result(timeout=60) == other.client.submit(sum, [1, 2]).result(timeout=60) == 3

@@ -260,7 +260,7 @@ def _local_processes(address: str) -> int:
 @contextmanager
 def _local(processes: int) -> Iterator[Client]:
     workers = {"n_workers": processes, "threads_per_worker": 1, "processes": True, "memory_limit": 0, "preload": DEAF}
-    place = {"host": "127.0.0.1", "dashboard_address": None, "silence_logs": logging.ERROR}
+    place = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "silence_logs": logging.ERROR}
     with LocalCluster(**place, **workers) as cluster, Client(cluster) as client:
         yield client
 
