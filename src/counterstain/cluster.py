@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 from distributed import Client, Future, KilledWorker, LocalCluster, wait
+from distributed.comm.core import CommClosedError
 from numpy.typing import NDArray
 
 from counterstain.cells.decoder import Decoder
@@ -131,10 +132,11 @@ class SlideWorkers:
                     yield from made or ()
         except KilledWorker as error:
             raise SlideError(f"{self.source.path}: worker after worker was lost at the same place: {error}") from error
-        except CancelledError as error:
+        except (CancelledError, CommClosedError) as error:
+            at_work = set()  # nobody is there to be told that they are not wanted any more
             raise self._without_scheduler() from error
         finally:
-            if client.status == "running":
+            if at_work and client.status == "running":
                 client.cancel([*at_work])
 
     def _submitted(self, task: Callable[..., Done], parts: Iterable[Any]) -> set[Future[Any]]:
