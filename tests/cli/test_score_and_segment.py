@@ -209,3 +209,9 @@ def test_an_interrupted_segmentation_goes_on_and_one_with_other_options_starts_a
     assert part.stat().st_mtime_ns == first
     assert run("segment", "out/good", *options, "--max-area-um2", "60").exit_code == 1
     assert part.stat().st_mtime_ns > first
+
+
+def test_the_document_of_a_segmentation_says_what_the_file_says(result, run):
+    done = run("segment", "out/good", "--out", "new", "--slide", "good.png", "--format", "csv", "--json")
+    (image,) = json.loads(done.stdout)["images"]
+    assert image["timings_s"] == content_of(result.parents[1] / "new" / "good")["timings_s"] != {}

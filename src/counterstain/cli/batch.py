@@ -199,13 +199,14 @@ def analyse_slide(
         on_block=_stoppable(lambda done, total: bar.step("cells", done, total, block), job.stop),
         workers=workers,
     )
+    regions = _regions(slide, job)
     analysis = replace(
         analysis,
         source=source,
-        scores=_scores(analysis, job),
+        scores=_scores(analysis, job, regions),
         warnings=(
             *analysis.warnings,
-            *outside_warnings(_regions(slide, job), slide.size),
+            *outside_warnings(regions, slide.size),
             *_left_out(job.formats, formats),
         ),
     )
@@ -247,9 +248,9 @@ def _stoppable(tell: OnProgress, stop: threading.Event) -> OnProgress:
     return told
 
 
-def _scores(analysis: Analysis, job: Job) -> tuple[Score, ...]:
+def _scores(analysis: Analysis, job: Job, regions: tuple[Region, ...]) -> tuple[Score, ...]:
     """Return the scores and densities of the slide and of its regions."""
-    mpp, regions = analysis.slide.resolution.mpp, _regions(analysis.slide, job)
+    mpp = analysis.slide.resolution.mpp
     scorers = [scorer(name) for name in job.options.scores]
     return score_regions(analysis.cells, regions, scorers, mpp=mpp, tissue_mm2=analysis.tissue_mm2)
 

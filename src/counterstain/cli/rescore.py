@@ -14,7 +14,7 @@ from counterstain.cli.console import show_columns, show_error, show_warning
 from counterstain.errors import CounterstainError, in_full
 from counterstain.geometry import Size
 from counterstain.outputs.rescored import FILE_NAME, write_scores
-from counterstain.outputs.results import Record, read_cells, results_in
+from counterstain.outputs.results import Record, read_cells, results_in, sides_of
 from counterstain.outputs.version import FORMAT_VERSION
 from counterstain.scoring.names import SCORERS
 from counterstain.scoring.region_files import read_regions
@@ -59,8 +59,7 @@ def rescore(folder: Path, settings: Mapping[str, Any]) -> bool:
 def _rescore_one(folder: Path, content: Record, settings: Mapping[str, Any]) -> dict[str, Any]:
     cells = _classified(read_cells(folder, content), settings)
     slide, file = content["slide"], settings["regions"]
-    sides = slide.get("pixel_height_um", slide["mpp"]), slide.get("pixel_width_um", slide["mpp"])
-    regions = read_regions(file, sides) if file else ()
+    regions = read_regions(file, sides_of(content)) if file else ()
     for message in () if settings["quiet"] else outside_warnings(regions, Size(slide["height_px"], slide["width_px"])):
         show_warning(folder.name, message)
     scores = score_regions(cells, regions, [SCORERS["percent_positive"]], mpp=slide["mpp"], tissue_mm2=slide.get("tissue_mm2"))

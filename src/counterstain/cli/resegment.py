@@ -1,9 +1,9 @@
 """What ``segment`` does once its options are read."""
 
 import json
-import shutil
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,13 @@ from counterstain.cli.console import show_error, show_summary, show_warning
 from counterstain.cli.progress import Bar, progress_bars
 from counterstain.cli.run import CELL_OPTIONS
 from counterstain.errors import CounterstainError, UsageError, in_full
+from counterstain.inference.bundle import Manifest
 from counterstain.inference.stopwatch import Stopwatch
 from counterstain.outputs.atomic import claimed, explained
 from counterstain.outputs.folder import check_apart, check_free, homes, write_folder
 from counterstain.outputs.names import check_formats, default_formats, formats_for
 from counterstain.outputs.record import FILE_NAME, package_versions, record
-from counterstain.outputs.results import Record, read_manifest, read_maps, read_qualities, results_in
+from counterstain.outputs.results import Record, read_manifest, read_maps, read_qualities, results_in, sides_of
 from counterstain.outputs.summary import Failure, write_summary
 from counterstain.outputs.version import FORMAT_VERSION
 from counterstain.passes import CELLS
@@ -36,8 +37,8 @@ from counterstain.scoring.regions import outside_warnings, score_regions
 from counterstain.slides.base import Slide
 from counterstain.slides.opening import open_slide
 from counterstain.stitching.maps import Maps
+from counterstain.stitching.work import discard, resume
 from counterstain.stitching.work import record as record_settings
-from counterstain.stitching.work import resume
 
 
 def resegment(folder: Path, out: Path, settings: Mapping[str, Any]) -> bool:
@@ -90,16 +91,18 @@ def _one(folder: Path, content: Record, target: Path, options: CellOptions, sett
     with claimed(target), _slide_of(content, manifest.mpp, settings["slide"]) as slide:
         maps, stopwatch = read_maps(folder, content), Stopwatch()
         with stopwatch("cells"):
-            cells = _cells(folder, content, slide, maps, options, work, bar)
-        analysis = segmented(folder, content, slide, maps, cells, settings["regions"])
-        names = write_folder(replace(analysis, timings_s=dict(stopwatch.seconds)), target, formats)
-        shutil.rmtree(work, ignore_errors=True)
+            cells = _cells(folder, manifest, slide, maps, options, work, bar)
+        analysis = segmented(folder, content, manifest, slide, maps, cells, settings["regions"])
+        analysis = replace(analysis, timings_s=dict(stopwatch.seconds))
+        names = write_folder(analysis, target, formats)
+        with suppress(OSError):
+            discard(work)
         return record(analysis, names[:-1])
 
 
-def _cells(folder: Path, content: Record, slide: Slide, maps: Maps, options: CellOptions, work: Path, bar: Bar) -> CellTable:
+def _cells(folder: Path, manifest: Manifest, slide: Slide, maps: Maps, options: CellOptions, work: Path, bar: Bar) -> CellTable:
     """Cut the maps; those of a large slide block by block into a folder, where an interrupted run finds what it has done."""
-    decoder, threads = read_manifest(folder, content).decoder, cutting_threads(None)
+    decoder, threads = manifest.decoder, cutting_threads(None)
     if maps.size.area <= IN_MEMORY_PIXELS:
         return cut(slide, maps, options, decoder=decoder, threads=threads)
     chosen = [*blocks(maps.size)]
@@ -114,9 +117,10 @@ def _cells(folder: Path, content: Record, slide: Slide, maps: Maps, options: Cel
         return segment_kept(slide, maps, chosen, rules, work / CELLS, threads=threads, on_block=told)
 
 
-def segmented(folder: Path, content: Record, slide: Slide, maps: Maps, cells: CellTable, regions: Path | None) -> Analysis:
+def segmented(
+    folder: Path, content: Record, manifest: Manifest, slide: Slide, maps: Maps, cells: CellTable, regions: Path | None
+) -> Analysis:
     """Return the analysis of a result whose maps were cut anew, as if the model had run again."""
-    manifest = read_manifest(folder, content)
     tissue_mm2, tiles = content["slide"].get("tissue_mm2"), read_qualities(folder, content, slide)
     parts = read_regions(regions, slide.resolution.sides) if regions else ()
     scorers = [SCORERS["percent_positive"]]
@@ -157,8 +161,7 @@ def _slide_of(content: Record, default_mpp: float, named: Path | None) -> Slide:
         error.add_note("the image of the result is needed; name it with --slide")
         raise
     found = (slide.size.height, slide.size.width, slide.resolution.mpp, *slide.resolution.sides)
-    sides = stored.get("pixel_height_um", stored["mpp"]), stored.get("pixel_width_um", stored["mpp"])
-    if found != (stored["height_px"], stored["width_px"], stored["mpp"], *sides):
+    if found != (stored["height_px"], stored["width_px"], stored["mpp"], *sides_of(content)):
         slide.close()
         raise UsageError(f"{named or stored['source']} is not the image that the result was made of; name it with --slide")
     return slide

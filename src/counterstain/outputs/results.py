@@ -50,6 +50,12 @@ def results_in(folder: Path) -> list[tuple[Path, Record]]:
     return found
 
 
+def sides_of(content: Record) -> tuple[float, float]:
+    """Return the height and width in micrometres of a pixel of the image that a result was made of."""
+    slide = content["slide"]
+    return slide.get("pixel_height_um", slide["mpp"]), slide.get("pixel_width_um", slide["mpp"])
+
+
 def read_cells(folder: Path, content: Record) -> Cells:
     """Return the table of a result, without outlines, with the thresholds that made it.
 

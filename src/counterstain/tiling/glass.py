@@ -1,6 +1,5 @@
 """Which tiles of a slide show tissue, and how much of it there is."""
 
-import hashlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 
 from counterstain.geometry import Box
 from counterstain.slides.base import Slide
-from counterstain.slides.thumbnail import thumbnail
+from counterstain.slides.thumbnail import digest, thumbnail
 from counterstain.tiling.grid import Tile, TileGrid
 from counterstain.tiling.tissue import tissue_mask
 
@@ -71,7 +70,7 @@ def find_tissue(slide: Slide) -> Tissue:
     """Look for tissue on a thumbnail of ``TISSUE_MPP``, or of the slide itself where that is coarser."""
     mpp = max(TISSUE_MPP, slide.resolution.mpp)
     pixels = thumbnail(slide, mpp)
-    return Tissue(mask=tissue_mask(pixels), mpp=mpp, seen=hashlib.sha256(pixels.tobytes()).hexdigest()[:16])
+    return Tissue(mask=tissue_mask(pixels), mpp=mpp, seen=digest(pixels)[:16])
 
 
 def tiles_with_tissue(grid: TileGrid, tissue: Tissue, mpp: float) -> Iterator[Tile]:
