@@ -87,7 +87,7 @@ def measure(folder: Path, work: str, count: int) -> dict[str, float]:
     """Do one thing with a table and return its seconds and the highest resident set."""
     analysis, start = analysis_of(folder, count), time.perf_counter()
     if work == "score":
-        percent_positive(analysis.cells)
+        percent_positive(analysis.population)
     elif work != "nothing":
         with tempfile.TemporaryDirectory(dir=folder.parent) as out:
             for name, write in writers_for([work], analysis.manifest.panel).items():

@@ -185,6 +185,12 @@ def test_no_module_has_a_vague_name():
     assert [str(path) for path in SOURCES if VAGUE_NAMES & set(re.split(r"[_.]", path.stem))] == []
 
 
+def test_only_its_rule_and_the_list_of_names_know_the_main_score_by_name():
+    scoring = PACKAGE / "scoring"
+    others = [path for path in SOURCES if path not in (scoring / "names.py", scoring / "fraction.py")]
+    assert [str(path) for path in others if "percent_positive" in path.read_text()] == []
+
+
 def test_nothing_prints_executes_text_or_unpickles():
     assert by_file(call_faults) == []
 

@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 
 from counterstain.cells.table import CellTable
 from counterstain.inference.bundle import Manifest
-from counterstain.scoring.base import Score
+from counterstain.scoring.base import Population, Score
+from counterstain.scoring.regions import Region
 from counterstain.slides.base import Slide
 from counterstain.stitching.maps import Maps
 from counterstain.tiling.quality import TileQualities
@@ -26,6 +27,8 @@ class Analysis:
     """``digest`` of the slide's overview, by which it is known again; empty when nobody looked."""
     tissue_mm2: float | None = None
     """Area of the tissue on the slide in square millimetres, as seen on a thumbnail; None when it was not looked for."""
+    regions: tuple[Region, ...] = ()
+    """The parts of the slide that were scored on their own."""
     tiles: TileQualities = ()
     """What is wrong with each tile that was inferred, by its kept box in pixels of the maps; empty when nobody looked."""
     source: str = ""
@@ -33,3 +36,8 @@ class Analysis:
     warnings: tuple[str, ...] = ()
     timings_s: dict[str, float] = field(default_factory=dict)
     """Seconds of wall time per stage: read, network, stitch, cells."""
+
+    @property
+    def population(self) -> Population:
+        """All nuclei on the tissue of the slide: what is scored."""
+        return Population(cells=self.cells, area_mm2=self.tissue_mm2, resolution=self.slide.resolution)

@@ -20,8 +20,9 @@ from counterstain.inference.bundle import Manifest
 from counterstain.inference.run import grid_of, infer
 from counterstain.inference.stopwatch import Stopwatch
 from counterstain.passes import OnProgress, Run, Workers, passes_on_disk
-from counterstain.scoring.base import Score
-from counterstain.scoring.names import scorer
+from counterstain.scoring.base import Population, Score
+from counterstain.scoring.names import DEFAULT, scorers
+from counterstain.scoring.regions import Region, outside_warnings, score_regions
 from counterstain.slides.base import Slide, size_um
 from counterstain.slides.thumbnail import digest, overview
 from counterstain.stitching.canvas import stitch
@@ -48,8 +49,10 @@ class AnalyzeOptions:
     """How a slide is analysed, whatever the model."""
 
     cells: CellOptions = field(default_factory=CellOptions)
-    scores: tuple[str, ...] = ("percent_positive",)
+    scores: tuple[str, ...] = DEFAULT
     """Names of the scores, in the order in which they are reported."""
+    regions: tuple[Region, ...] = ()
+    """Parts of the slide that are scored on their own."""
     batch_size: int = 1
     """Tiles that the model sees at once; no result depends on it."""
     modalities: bool = True
@@ -99,7 +102,7 @@ def analyze(
     """
     shown = overview(slide)
     check_countable(slide, shown)
-    scorers = [scorer(name) for name in options.scores]
+    rules = scorers(options.scores)
     manifest, stopwatch = backend.manifest, Stopwatch()
     with stopwatch("total"):
         grid = grid_of(slide, manifest)
@@ -118,7 +121,8 @@ def analyze(
         )
         maps, cells, tiles = _passes(run, options, work)
         with stopwatch("scores"):
-            scores = tuple(score(cells) for score in scorers)
+            whole = Population(cells=cells, area_mm2=tissue.area_mm2, resolution=slide.resolution)
+            scores = score_regions(whole, options.regions, rules)
     return Analysis(
         slide=slide,
         manifest=manifest,
@@ -129,7 +133,8 @@ def analyze(
         overview_sha256=digest(shown),
         tissue_mm2=tissue.area_mm2,
         tiles=tiles,
-        warnings=warnings_of(slide, manifest, cells, scores, tiles),
+        regions=options.regions,
+        warnings=(*warnings_of(slide, manifest, cells, scores, tiles), *outside_warnings(options.regions, slide.size)),
         timings_s=_with_stitching(stopwatch),
     )
 
@@ -206,7 +211,10 @@ def _checked_work(run: Run, work: Path | None) -> Path:
 def warnings_of(
     slide: Slide, manifest: Manifest, cells: CellColumns, scores: tuple[Score, ...], tiles: TileQualities = ()
 ) -> tuple[str, ...]:
-    """Return what makes the numbers less sure: a guessed pixel size, nuclei of an odd size, faults of the image, few nuclei."""
+    """Return what makes the numbers less sure: a guessed pixel size, nuclei of an odd size, faults of the image, few nuclei.
+
+    Of the scores only those of the whole slide count; each region says with its own scores what is wrong with them.
+    """
     found = []
     if slide.resolution.source == "assumed":
         found.append(
@@ -217,7 +225,7 @@ def warnings_of(
     if odd_area:
         found.append(odd_area)
     found.extend(quality_warnings(tiles))
-    return tuple(dict.fromkeys([*found, *(warning for score in scores for warning in score.warnings)]))
+    return tuple(dict.fromkeys([*found, *(warning for score in scores if score.region == "all" for warning in score.warnings)]))
 
 
 def _with_stitching(stopwatch: Stopwatch) -> dict[str, float]:

@@ -1,5 +1,8 @@
 import json
 
+from counterstain.scoring import names
+from counterstain.scoring.density import density
+
 BOXES = "name,row_px,col_px,height_px,width_px\nleft,0,0,96,48\nright,0,48,96,48\n"
 
 
@@ -30,3 +33,47 @@ def test_regions_of_another_slide_are_warned_of_by_every_command(good, analyze, 
     assert told in json.loads((good.parent / "out" / "good" / "analysis.json").read_text())["warnings"][-1]
     for command in (("segment", "--out", "new"), ("score",)):
         assert told in run(*command, "out", "--regions", "boxes.csv").stderr
+
+
+def test_a_moved_region_of_the_same_name_and_size_is_no_kept_result(good, analyze):
+    boxes = good.parent / "boxes.csv"
+    boxes.write_text("name,row_px,col_px,height_px,width_px\nhere,0,0,96,48\n")
+    for kept in (False, True):
+        done = analyze(good, "--mpp", "0.25", "--regions", "boxes.csv")
+        assert (done.exit_code, "1 kept" in done.output) == (0, kept)
+    boxes.write_text("name,row_px,col_px,height_px,width_px\nhere,0,48,96,48\n")
+    done = analyze(good, "--mpp", "0.25", "--regions", "boxes.csv")
+    assert done.exit_code == 1
+    assert "its regions are others" in done.output
+
+
+def test_scores_that_are_named_are_those_that_are_written_by_every_command(good, analyze, run):
+    (good.parent / "boxes.csv").write_text(BOXES)
+    only = ("--score", "density", "--regions", "boxes.csv")
+    done = analyze(good, "--mpp", "0.25", *only)
+    assert (done.exit_code, "-" in done.stdout.splitlines()[1].split()) == (0, True)
+    assert run("segment", "out", "--out", "new", *only).exit_code == 0
+    shown = run("score", "out", *only)
+    assert shown.stdout.splitlines()[0].split() == ["Image", "Region", "Nuclei/mm2"]
+    for name in ("out/good/analysis.json", "out/good/scores.json", "new/good/analysis.json"):
+        scores = json.loads((good.parent / name).read_text())["scores"]
+        assert [(score["region"], score["name"]) for score in scores] == [(r, "density") for r in ("all", "left", "right")]
+    done = analyze(good, "--mpp", "0.25", "--regions", "boxes.csv")
+    assert "its scores were density" in done.output
+
+
+def test_an_unknown_score_is_refused_with_those_that_are_known_before_any_work(good, analyze, run):
+    assert analyze(good, "--mpp", "0.25", "--format", "csv", "--format", "ome-tiff").exit_code == 0
+    for command in (("analyze", good, "--out", "new"), ("segment", "out", "--out", "new"), ("score", "out")):
+        done = run(*command, "--score", "hscore")
+        assert done.exit_code == 2
+        assert "no score 'hscore'; known are percent_positive, density, positive_density" in done.output
+    assert not (good.parent / "new").exists()
+
+
+def test_every_region_is_scored_once(good, analyze, monkeypatch):
+    counted = []
+    monkeypatch.setitem(names.SCORERS, "density", lambda population: counted.append(population) or density(population))
+    (good.parent / "boxes.csv").write_text(BOXES)
+    assert analyze(good, "--mpp", "0.25", "--regions", "boxes.csv").exit_code == 0
+    assert len(counted) == 3

@@ -5,6 +5,7 @@ A change that makes one of these tests fail changes the format: raise ``FORMAT_V
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from counterstain.outputs.results import read_cells, read_manifest, results_in
 from counterstain.outputs.summary import COLUMNS as SUMMARY_COLUMNS
 from counterstain.outputs.summary import Failure, write_summary
 from counterstain.panel import DEFAULT_PANEL
-from counterstain.scoring.fraction import percent_positive
+from counterstain.scoring.names import DEFAULT, scorers
 from counterstain.scoring.regions import score_regions
 
 GOLDEN = Path(__file__).parent / "golden" / "v1"
@@ -34,7 +35,7 @@ def written(analysis, tmp_path, monkeypatch):
     write_summary(tmp_path, {"tile"}, [Failure(name="bad", source="images/bad.png", error="images/bad.png is empty (0 bytes)")])
     scored = tmp_path / "scored"
     scored.mkdir()
-    scores = score_regions(analysis.cells, [], [percent_positive], mpp=0.25, tissue_mm2=0.5)
+    scores = score_regions(replace(analysis, tissue_mm2=0.5).population, [], scorers(DEFAULT))
     write_scores(scored, {"slide": {"name": "tile"}, "files": []}, analysis.cells, scores, regions="cores.csv")
     return tmp_path
 

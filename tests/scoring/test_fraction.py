@@ -4,28 +4,32 @@ from scipy.stats import binomtest
 
 from counterstain.cells.table import COLUMNS, Cells
 from counterstain.errors import UsageError
+from counterstain.scoring.base import Population
+from counterstain.scoring.density import density
 from counterstain.scoring.fraction import percent_positive, wilson
-from counterstain.scoring.names import SCORERS, scorer
+from counterstain.scoring.names import DEFAULT, SCORERS, scorers
+from counterstain.slides.base import Resolution
 
 
-def cells_at(rows_um, cols_um, is_positive):
+def population_at(rows_um, cols_um, is_positive):
     count = len(is_positive)
     columns = {name: np.zeros(count, dtype) for name, dtype in COLUMNS.items()}
     columns["row_um"], columns["col_um"] = np.array(rows_um, float), np.array(cols_um, float)
     columns["is_positive"] = np.array(is_positive, bool)
-    return Cells(columns=columns, outlines=[np.zeros((3, 2))] * count)
+    cells = Cells(columns=columns, outlines=[np.zeros((3, 2))] * count)
+    return Population(cells=cells, area_mm2=None, resolution=Resolution(0.25, "metadata"))
 
 
 def in_one_block(positive, total):
-    return cells_at(np.linspace(0, 249, total), np.zeros(total), np.arange(total) < positive)
+    return population_at(np.linspace(0, 249, total), np.zeros(total), np.arange(total) < positive)
 
 
 def in_blocks(share_by_block, per_block=50):
-    """Return cells of a row of blocks, each with its own share of positives."""
+    """Return the nuclei of a row of blocks, each with its own share of positives."""
     blocks = len(share_by_block)
     cols = np.repeat(np.arange(blocks) * 250.0 + 10, per_block)
     positive = np.concatenate([np.arange(per_block) < round(share * per_block) for share in share_by_block])
-    return cells_at(np.zeros(blocks * per_block), cols, positive)
+    return population_at(np.zeros(blocks * per_block), cols, positive)
 
 
 @pytest.mark.parametrize(("positive", "total"), [(0, 7), (7, 7), (1, 2), (30, 120), (199, 200), (1, 5000)])
@@ -76,14 +80,15 @@ def test_two_runs_give_one_interval():
     assert percent_positive(cells) == percent_positive(cells)
 
 
-def test_a_score_is_found_by_name_and_an_unknown_one_lists_them():
-    assert scorer("percent_positive") is SCORERS["percent_positive"] is percent_positive
-    with pytest.raises(UsageError, match="known are percent_positive"):
-        scorer("hscore")
+def test_scores_are_found_by_name_each_once_and_an_unknown_one_lists_them():
+    assert scorers(["density", "percent_positive", "density"]) == (density, percent_positive)
+    assert scorers(DEFAULT) == tuple(SCORERS.values())
+    with pytest.raises(UsageError, match="no score 'hscore'; known are percent_positive, density"):
+        scorers(["density", "hscore"])
 
 
 def test_a_thin_strip_at_an_edge_is_not_a_block_of_its_own():
     rng = np.random.default_rng(0)
     rows, cols = rng.uniform(0, 256, 300), rng.uniform(0, 256, 300)
-    score = percent_positive(cells_at(rows, cols, rng.random(300) < 0.4))
+    score = percent_positive(population_at(rows, cols, rng.random(300) < 0.4))
     assert score.interval_method == "wilson"

@@ -11,10 +11,12 @@ from skimage.measure import points_in_poly
 from counterstain.cells.table import COLUMNS, Cells
 from counterstain.errors import UsageError
 from counterstain.geometry import Size
-from counterstain.scoring.density import densities, poisson
-from counterstain.scoring.fraction import percent_positive
+from counterstain.scoring.base import Population
+from counterstain.scoring.density import density, poisson, positive_density
+from counterstain.scoring.names import DEFAULT, scorers
 from counterstain.scoring.region_files import read_regions
 from counterstain.scoring.regions import Region, contains, inside, outside_warnings, score_regions
+from counterstain.slides.base import Resolution
 
 SQUARE = [[0, 0], [10, 0], [10, 10], [0, 10], [0, 0]]
 HOLE = [[4, 4], [6, 4], [6, 6], [4, 6], [4, 4]]
@@ -137,7 +139,8 @@ def test_a_missing_or_binary_file_is_refused(tmp_path):
 def test_each_region_is_scored_on_its_own_nuclei_and_area():
     cells = cells_at([(2, 2), (3, 3), (2, 15)], positive=[0])
     ring = np.array([[0, 0], [0, 10], [10, 10], [10, 0]], float)
-    scores = score_regions(cells, [Region(name="left", polygons=((ring,),))], [percent_positive], mpp=100.0, tissue_mm2=3.0)
+    whole = Population(cells=cells, area_mm2=3.0, resolution=Resolution(100.0, "metadata"))
+    scores = score_regions(whole, [Region(name="left", polygons=((ring,),))], scorers(DEFAULT))
     found = {(score.region, score.name): score.value for score in scores}
     assert found == pytest.approx(
         {
@@ -162,8 +165,18 @@ def test_regions_beyond_the_slide_are_named():
     assert warning.startswith("7 of 9 regions reach beyond the slide (core 0, core 1, core 2, core 3, core 4, ...)")
 
 
-def test_a_density_without_an_area_is_nan_and_says_so():
-    assert [np.isnan(score.value) and bool(score.warnings) for score in densities(cells_at([(1, 1)]), 0.0)] == [True, True]
+@pytest.mark.parametrize(("area_mm2", "why"), [(0.0, "is 0 mm2"), (None, "was not measured")])
+def test_a_density_without_an_area_is_nan_and_says_why(area_mm2, why):
+    population = Population(cells=cells_at([(1, 1)]), area_mm2=area_mm2, resolution=Resolution(0.25, "metadata"))
+    for score in (density(population), positive_density(population)):
+        assert np.isnan([score.value, *score.interval]).all()
+        assert why in score.warnings[0]
+
+
+def test_a_region_that_is_moved_is_another_region():
+    ring = np.array([[0, 0], [0, 10], [10, 10], [10, 0]], float)
+    here, same, moved = (Region(name="a", polygons=((ring + by,),)) for by in (0, 0, 1))
+    assert here.digest() == same.digest() != moved.digest()
 
 
 @pytest.mark.parametrize("count", [0, 1, 7, 4000])

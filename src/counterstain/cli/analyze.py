@@ -13,6 +13,7 @@ from counterstain.cli.settings import (
     not_empty,
     region_options,
     report_options,
+    score_options,
 )
 from counterstain.cli.shard import ShardType
 
@@ -32,6 +33,7 @@ FORMAT_HELP = (
 @click.option("--overwrite", is_flag=True, help="Replace the results of an earlier run.")
 @model_options
 @cell_options
+@score_options
 @region_options
 @click.option(
     "--cluster",

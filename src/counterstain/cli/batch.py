@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from counterstain.analysis import Analysis
 from counterstain.cells.seams import blocks
 from counterstain.cli.inputs import Input
 from counterstain.cli.kept import kept_result
@@ -24,10 +23,8 @@ from counterstain.outputs.record import FILE_NAME, read_record
 from counterstain.outputs.summary import Failure
 from counterstain.passes import OnProgress, Workers
 from counterstain.pipeline import AnalyzeOptions, analyze
-from counterstain.scoring.base import Score
-from counterstain.scoring.names import scorer
 from counterstain.scoring.region_files import read_regions
-from counterstain.scoring.regions import Region, outside_warnings, score_regions
+from counterstain.scoring.regions import Region
 from counterstain.slides.base import Slide, size_at
 from counterstain.slides.opening import as_unicode, open_slide
 from counterstain.stitching.work import SETTINGS, TILES, discard
@@ -172,7 +169,7 @@ def earlier_result(slide: Slide, job: Job, folder: Path) -> dict[str, Any] | Non
         Something else is in the way.
     """
     formats = _formats(slide, job)
-    kept = kept_result(folder, slide, job.backend, job.options.cells, formats, _regions(slide, job))
+    kept = kept_result(folder, slide, job.backend, replace(job.options, regions=_regions(slide, job)), formats)
     if kept is None:
         check_free(folder, formats, job.backend.manifest.panel)
     return kept
@@ -186,7 +183,7 @@ def analyse_slide(
     A large slide keeps what is done in a hidden folder beside it, where the next run finds it when this one is interrupted.
     """
     formats = _formats(slide, job)
-    options = replace(job.options, modalities=needs_modalities(formats), restart=job.overwrite)
+    options = replace(job.options, modalities=needs_modalities(formats), restart=job.overwrite, regions=_regions(slide, job))
     work = work_of(folder)
     grid = grid_of(slide, job.backend.manifest)
     tile, block = (grid.size.area / 1e6 / count for count in (len(grid), len([*blocks(grid.size)])))
@@ -199,17 +196,7 @@ def analyse_slide(
         on_block=_stoppable(lambda done, total: bar.step("cells", done, total, block), job.stop),
         workers=workers,
     )
-    regions = _regions(slide, job)
-    analysis = replace(
-        analysis,
-        source=source,
-        scores=_scores(analysis, job, regions),
-        warnings=(
-            *analysis.warnings,
-            *outside_warnings(regions, slide.size),
-            *_left_out(job.formats, formats),
-        ),
-    )
+    analysis = replace(analysis, source=source, warnings=(*analysis.warnings, *_left_out(job.formats, formats)))
     if not job.overwrite:
         check_free(folder, formats, job.backend.manifest.panel)  # another run may have been faster
     write_folder(analysis, folder, formats)
@@ -246,13 +233,6 @@ def _stoppable(tell: OnProgress, stop: threading.Event) -> OnProgress:
             raise KeyboardInterrupt
 
     return told
-
-
-def _scores(analysis: Analysis, job: Job, regions: tuple[Region, ...]) -> tuple[Score, ...]:
-    """Return the scores and densities of the slide and of its regions."""
-    mpp = analysis.slide.resolution.mpp
-    scorers = [scorer(name) for name in job.options.scores]
-    return score_regions(analysis.cells, regions, scorers, mpp=mpp, tissue_mm2=analysis.tissue_mm2)
 
 
 def _regions(slide: Slide, job: Job) -> tuple[Region, ...]:

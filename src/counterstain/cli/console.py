@@ -14,8 +14,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from counterstain.scoring.names import HEADINGS as SCORE_HEADINGS
+from counterstain.scoring.names import MAIN
+
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-HEADINGS = ("Image", "Nuclei", "Positive", "Negative", "% positive", "95 % interval", "Warnings")
+HEADINGS = ("Image", "Nuclei", "Positive", "Negative", SCORE_HEADINGS[MAIN], "95 % interval", "Warnings")
 
 
 def visible(text: str) -> str:
@@ -60,7 +63,7 @@ def show_columns(rows: Sequence[Sequence[str]]) -> None:
 def summary_row(name: str, content: dict[str, Any]) -> tuple[str, ...]:
     """Return the cells of one result under ``HEADINGS``; a dash is a number that does not exist."""
     counts = content["counts"]
-    score = next((score for score in content["scores"] if score["name"] == "percent_positive"), None)
+    score = next((score for score in content["scores"] if score["name"] == MAIN), None)
     value, (low, high) = (score["value"], score["interval_95"]) if score else (None, (None, None))
     percent = "-" if value is None else f"{value:.1f}"
     interval = "-" if low is None or high is None else f"{low:.1f} to {high:.1f}"

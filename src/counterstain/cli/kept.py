@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from counterstain.cells.segment import CellOptions, thresholds_of
+from counterstain.cells.segment import thresholds_of
 from counterstain.errors import OutputError
 from counterstain.inference.backend import Backend
 from counterstain.outputs.names import writers_for
 from counterstain.outputs.record import read_record
-from counterstain.scoring.regions import Region
+from counterstain.pipeline import AnalyzeOptions
 from counterstain.slides.base import Slide
 from counterstain.slides.thumbnail import digest, overview
 
@@ -16,7 +16,7 @@ Record = dict[str, Any]
 
 
 def kept_result(
-    folder: Path, slide: Slide, backend: Backend, options: CellOptions, formats: tuple[str, ...], regions: tuple[Region, ...]
+    folder: Path, slide: Slide, backend: Backend, options: AnalyzeOptions, formats: tuple[str, ...]
 ) -> Record | None:
     """Return the record of the result in a folder when it is the one that is asked for; None when there is no result.
 
@@ -31,7 +31,7 @@ def kept_result(
     panel = backend.manifest.panel
     missing = [name for name in writers_for(formats, panel) if name not in content["files"] or not (folder / name).exists()]
     differences = [
-        *_differences(content, slide, backend, options, regions),
+        *_differences(content, slide, backend, options),
         *([f"it lacks {', '.join(missing)}"] if missing else []),
     ]
     if differences:
@@ -42,9 +42,7 @@ def kept_result(
     return content
 
 
-def _differences(
-    content: Record, slide: Slide, backend: Backend, options: CellOptions, regions: tuple[Region, ...]
-) -> list[str]:
+def _differences(content: Record, slide: Slide, backend: Backend, options: AnalyzeOptions) -> list[str]:
     earlier, resolution = content["slide"], slide.resolution
     now: dict[str, tuple[Any, Any]] = {
         "mpp": (earlier["mpp"], resolution.mpp),
@@ -52,17 +50,30 @@ def _differences(
         "mpp_source": (earlier["mpp_source"], resolution.source),
         "model": (content["bundle"]["fingerprint"], backend.fingerprint),
     }
-    asked = thresholds_of(options, decoder=backend.manifest.decoder)
+    asked = thresholds_of(options.cells, decoder=backend.manifest.decoder)
     for name in {**asked, **content["thresholds"]}:
         now[name] = (content["thresholds"].get(name), asked.get(name))
     found = [f"{name} was {was!r} and is {value!r}" for name, (was, value) in now.items() if was != value]
     if earlier.get("overview_sha256") != digest(overview(slide)):
         found.insert(0, "it is of another image")
-    asked_for = [(region.name, region.area_mm2(resolution.mpp)) for region in regions]
-    return [*found, *([] if _regions_of(content) == asked_for else ["its regions are others"])]
+    return [*found, *_other_scores(content, options)]
 
 
-def _regions_of(content: Record) -> list[tuple[str, float]]:
-    """Return the names and areas of the regions that were scored."""
-    scores = [score for score in content["scores"] if score["name"] == "density" and score["region"] != "all"]
-    return [(score["region"], score["area_mm2"]) for score in scores]
+def _other_scores(content: Record, options: AnalyzeOptions) -> list[str]:
+    """Return whether other scores are asked for, or those of other regions than were scored."""
+    were, are = ({score["name"] for score in content["scores"]}, {*options.scores})
+    return [
+        *([f"its scores were {', '.join(sorted(were))}"] if were != are else []),
+        *(
+            []
+            if _regions_of(content) == [(region.name, region.digest()) for region in options.regions]
+            else ["its regions are others"]
+        ),
+    ]
+
+
+def _regions_of(content: Record) -> list[tuple[str, str]]:
+    """Return the names and digests of the regions that were scored; results of early versions say no digest."""
+    scored = dict.fromkeys(score["region"] for score in content["scores"] if score["region"] != "all")
+    digests = {region["name"]: region["sha256"] for region in content.get("regions", [])}
+    return [(name, digests.get(name, "")) for name in scored]

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,12 @@ from counterstain.cli.console import show_columns, show_error, show_warning
 from counterstain.errors import CounterstainError, in_full
 from counterstain.geometry import Size
 from counterstain.outputs.rescored import FILE_NAME, write_scores
-from counterstain.outputs.results import Record, read_cells, results_in, sides_of
+from counterstain.outputs.results import Record, read_cells, resolution_of, results_in, sides_of
 from counterstain.outputs.version import FORMAT_VERSION
-from counterstain.scoring.names import SCORERS
+from counterstain.scoring.base import Population
+from counterstain.scoring.names import DEFAULT, HEADINGS, MAIN, scorers
 from counterstain.scoring.region_files import read_regions
 from counterstain.scoring.regions import outside_warnings, score_regions
-
-HEADINGS = ("Image", "Region", "Nuclei", "Positive", "% positive", "95 % interval", "Nuclei/mm2")
 
 
 def rescore(folder: Path, settings: Mapping[str, Any]) -> bool:
@@ -32,6 +31,7 @@ def rescore(folder: Path, settings: Mapping[str, Any]) -> bool:
         The folder holds no result, or the file of regions is wrong.
     """
     results = results_in(folder)
+    scorers(settings["scores"])  # an unknown name is refused before any work
     if settings["regions"]:
         read_regions(settings["regions"], mpp=1.0)  # a file that is wrong for every slide is refused before any work
     written: list[tuple[Path, dict[str, Any]]] = []
@@ -50,7 +50,9 @@ def rescore(folder: Path, settings: Mapping[str, Any]) -> bool:
         document = {"format_version": FORMAT_VERSION, "images": [*done, *failed]}
         sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=True, allow_nan=False) + "\n")
     elif not settings["quiet"]:
-        show_columns([HEADINGS, *(row for path, content in written for row in region_rows(path.name, content["scores"]))])
+        names = tuple(dict.fromkeys(settings["scores"] or DEFAULT))
+        rows = (row for path, content in written for row in region_rows(path.name, content["scores"], names))
+        show_columns([headings(names), *rows])
         ended = f", {len(failures)} failed" if failures else ""
         click.echo(f"written: {FILE_NAME} in {len(written)} of the folders in {folder}{ended}")
     return bool(failures)
@@ -62,7 +64,8 @@ def _rescore_one(folder: Path, content: Record, settings: Mapping[str, Any]) -> 
     regions = read_regions(file, sides_of(content)) if file else ()
     for message in () if settings["quiet"] else outside_warnings(regions, Size(slide["height_px"], slide["width_px"])):
         show_warning(folder.name, message)
-    scores = score_regions(cells, regions, [SCORERS["percent_positive"]], mpp=slide["mpp"], tissue_mm2=slide.get("tissue_mm2"))
+    whole = Population(cells=cells, area_mm2=slide.get("tissue_mm2"), resolution=resolution_of(content))
+    scores = score_regions(whole, regions, scorers(settings["scores"] or DEFAULT))
     return write_scores(folder, content, cells, scores, regions=str(file or ""))
 
 
@@ -76,18 +79,23 @@ def _classified(cells: CellTable, settings: Mapping[str, Any]) -> CellTable:
     return classify(cells, float(0.5 if threshold is None else threshold), None if marker is None else float(marker))
 
 
-def region_rows(name: str, scores: list[dict[str, Any]]) -> list[tuple[str, ...]]:
-    """Return one row under ``HEADINGS`` for each region; a dash is a number that does not exist."""
+def headings(names: Sequence[str]) -> tuple[str, ...]:
+    """Return what stands over ``region_rows``: each score; the main one with the nuclei that it counts and its interval."""
+    parts = {**{name: [HEADINGS[name]] for name in names}, MAIN: ["Nuclei", "Positive", HEADINGS[MAIN], "95 % interval"]}
+    return ("Image", "Region", *(heading for name in names for heading in parts[name]))
+
+
+def region_rows(image: str, scores: list[dict[str, Any]], names: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return one row under ``headings`` for each region; a dash is a number that does not exist."""
     found = {(score["region"], score["name"]): score for score in scores}
-    rows = []
-    for region in dict.fromkeys(score["region"] for score in scores):
-        percent, density = found[region, "percent_positive"], found.get((region, "density"))
-        low, high = percent["interval_95"]
-        interval = "-" if low is None else f"{low:.1f} to {high:.1f}"
-        counts = (str(percent["counts"][key]) for key in ("total", "positive"))
-        rows.append((name, region, *counts, _text(percent), interval, _text(density)))
-    return rows
+    regions = dict.fromkeys(score["region"] for score in scores)
+    return [(image, region, *(text for name in names for text in _texts(found[region, name]))) for region in regions]
 
 
-def _text(score: dict[str, Any] | None) -> str:
-    return "-" if score is None or score["value"] is None else f"{score['value']:.1f}"
+def _texts(score: dict[str, Any]) -> tuple[str, ...]:
+    value = "-" if score["value"] is None else f"{score['value']:.1f}"
+    if score["name"] != MAIN:
+        return (value,)
+    low, high = score["interval_95"]
+    counts = (str(score["counts"][key]) for key in ("total", "positive"))
+    return (*counts, value, "-" if low is None else f"{low:.1f} to {high:.1f}")

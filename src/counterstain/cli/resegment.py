@@ -31,7 +31,8 @@ from counterstain.outputs.summary import Failure, write_summary
 from counterstain.outputs.version import FORMAT_VERSION
 from counterstain.passes import CELLS
 from counterstain.pipeline import IN_MEMORY_PIXELS, cutting_threads, warnings_of
-from counterstain.scoring.names import SCORERS
+from counterstain.scoring.base import Population
+from counterstain.scoring.names import DEFAULT, scorers
 from counterstain.scoring.region_files import read_regions
 from counterstain.scoring.regions import outside_warnings, score_regions
 from counterstain.slides.base import Slide
@@ -54,6 +55,7 @@ def resegment(folder: Path, out: Path, settings: Mapping[str, Any]) -> bool:
     options = CellOptions(**{name: settings[name] for name in CELL_OPTIONS if settings.get(name) is not None})
     if settings["slide"] and len(results) > 1:
         raise UsageError(f"--slide names the image of one result, and {folder} holds {len(results)}; name the folder of one")
+    scorers(settings["scores"])  # an unknown name is refused before any work
     if settings["regions"]:
         read_regions(settings["regions"], mpp=1.0)  # a file that is wrong for every slide is refused before any work
     with explained(out):
@@ -92,7 +94,7 @@ def _one(folder: Path, content: Record, target: Path, options: CellOptions, sett
         maps, stopwatch = read_maps(folder, content), Stopwatch()
         with stopwatch("cells"):
             cells = _cells(folder, manifest, slide, maps, options, work, bar)
-        analysis = segmented(folder, content, manifest, slide, maps, cells, settings["regions"])
+        analysis = segmented(folder, content, manifest, slide, maps, cells, settings)
         analysis = replace(analysis, timings_s=dict(stopwatch.seconds))
         names = write_folder(analysis, target, formats)
         with suppress(OSError):
@@ -118,13 +120,19 @@ def _cells(folder: Path, manifest: Manifest, slide: Slide, maps: Maps, options: 
 
 
 def segmented(
-    folder: Path, content: Record, manifest: Manifest, slide: Slide, maps: Maps, cells: CellTable, regions: Path | None
+    folder: Path,
+    content: Record,
+    manifest: Manifest,
+    slide: Slide,
+    maps: Maps,
+    cells: CellTable,
+    settings: Mapping[str, Any],
 ) -> Analysis:
     """Return the analysis of a result whose maps were cut anew, as if the model had run again."""
     tissue_mm2, tiles = content["slide"].get("tissue_mm2"), read_qualities(folder, content, slide)
-    parts = read_regions(regions, slide.resolution.sides) if regions else ()
-    scorers = [SCORERS["percent_positive"]]
-    scores = score_regions(cells, parts, scorers, mpp=slide.resolution.mpp, tissue_mm2=tissue_mm2)
+    parts = read_regions(settings["regions"], slide.resolution.sides) if settings["regions"] else ()
+    whole = Population(cells=cells, area_mm2=tissue_mm2, resolution=slide.resolution)
+    scores = score_regions(whole, parts, scorers(settings["scores"] or DEFAULT))
     return Analysis(
         slide=slide,
         manifest=manifest,
@@ -133,11 +141,12 @@ def segmented(
         cells=cells,
         scores=scores,
         tissue_mm2=tissue_mm2,
+        regions=parts,
         tiles=tiles,
         source=content["slide"]["source"],
         overview_sha256=content["slide"].get("overview_sha256", ""),
         warnings=(
-            *warnings_of(slide, manifest, cells, tuple(score for score in scores if score.region == "all"), tiles),
+            *warnings_of(slide, manifest, cells, scores, tiles),
             *outside_warnings(parts, slide.size),
         ),
     )

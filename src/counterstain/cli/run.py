@@ -24,6 +24,7 @@ from counterstain.outputs.names import check_formats, default_formats, skipped_f
 from counterstain.outputs.summary import Failure, write_summary
 from counterstain.outputs.version import FORMAT_VERSION
 from counterstain.pipeline import AnalyzeOptions
+from counterstain.scoring.names import DEFAULT, scorers
 from counterstain.scoring.region_files import read_regions
 from counterstain.slides.opening import as_unicode
 
@@ -79,7 +80,9 @@ def make_job(out: Path, settings: Mapping[str, Any]) -> Job:
     if settings.get("regions"):
         read_regions(settings["regions"], mpp=1.0)  # a file that is wrong for every slide is refused before any work
     given = {name: settings[name] for name in CELL_OPTIONS if settings.get(name) is not None}
-    options = AnalyzeOptions(cells=CellOptions(**given), threads=settings["threads"])
+    scores = tuple(settings.get("scores") or DEFAULT)
+    scorers(scores)  # an unknown name is refused before any work
+    options = AnalyzeOptions(cells=CellOptions(**given), scores=scores, threads=settings["threads"])
     backend = load_backend(
         settings["bundle"], threads=settings["threads"], engine=settings["engine"], precision=settings["precision"]
     )

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from counterstain.cli.settings import UNIT, region_options, report_options
+from counterstain.cli.settings import UNIT, region_options, report_options, score_options
 
 
 @click.command()
@@ -16,6 +16,7 @@ from counterstain.cli.settings import UNIT, region_options, report_options
     type=UNIT,
     help="Inferred marker above which a nucleus is positive; default: as in the result; 1 switches it off.",
 )
+@score_options
 @region_options
 @report_options
 def score(results: Path, **settings: Any) -> None:

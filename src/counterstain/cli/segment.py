@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from counterstain.cli.settings import FolderOut, cell_options, region_options, report_options
+from counterstain.cli.settings import FolderOut, cell_options, region_options, report_options, score_options
 
 
 @click.command()
@@ -17,6 +17,7 @@ from counterstain.cli.settings import FolderOut, cell_options, region_options, r
 @click.option("--format", "formats", metavar="NAME", multiple=True, help="Write only this; repeat for more; see analyze.")
 @click.option("--overwrite", is_flag=True, help="Replace the results of an earlier run.")
 @cell_options
+@score_options
 @region_options
 @report_options
 def segment(results: Path, out: Path, **settings: Any) -> None:

@@ -100,6 +100,17 @@ def region_options(command: Command) -> Command:
     )(command)
 
 
+def score_options(command: Command) -> Command:
+    """Add the option that chooses scores."""
+    return click.option(
+        "--score",
+        "scores",
+        metavar="NAME",
+        multiple=True,
+        help="Compute only this score; repeat for more. Default: all; a wrong name lists them.",
+    )(command)
+
+
 def report_options(command: Command) -> Command:
     """Add the options that say how much is shown."""
     quiet = click.option("--quiet", "-q", is_flag=True, help="Show nothing but errors.")

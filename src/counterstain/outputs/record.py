@@ -15,6 +15,7 @@ from counterstain.cells.table import CellColumns
 from counterstain.outputs.atomic import replacing
 from counterstain.outputs.version import FORMAT_VERSION
 from counterstain.scoring.base import Score
+from counterstain.scoring.regions import Region
 from counterstain.tiling.quality import FLAGGED_SHARE, tissue_mm2, tissue_shares
 
 FILE_NAME = "analysis.json"
@@ -59,6 +60,7 @@ def record(analysis: Analysis, files: tuple[str, ...] = ()) -> dict[str, Any]:
             "bundle": _bundle(analysis),
             "counts": counts_of(analysis.cells),
             **({"quality": _quality(analysis)} if analysis.tiles else {}),
+            **({"regions": [_region(region, analysis) for region in analysis.regions]} if analysis.regions else {}),
             "scores": [score_record(score) for score in analysis.scores],
             "thresholds": analysis.cells.thresholds,
             "warnings": list(analysis.warnings),
@@ -128,6 +130,11 @@ def _slide(analysis: Analysis) -> dict[str, Any]:
         **({"overview_sha256": analysis.overview_sha256} if analysis.overview_sha256 else {}),
         **({} if analysis.tissue_mm2 is None else {"tissue_mm2": analysis.tissue_mm2}),
     }
+
+
+def _region(region: Region, analysis: Analysis) -> dict[str, Any]:
+    area_mm2 = region.area_mm2(analysis.slide.resolution.mpp)
+    return {"name": region.name, "area_mm2": area_mm2, "sha256": region.digest()}
 
 
 def _quality(analysis: Analysis) -> dict[str, Any]:

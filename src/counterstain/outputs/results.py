@@ -18,7 +18,7 @@ from counterstain.outputs.tiles import FILE_NAME as TILES
 from counterstain.outputs.tiles import read_tiles
 from counterstain.outputs.version import FORMAT_VERSION
 from counterstain.panel import Panel
-from counterstain.slides.base import Slide
+from counterstain.slides.base import Resolution, Slide
 from counterstain.stitching.maps import Maps
 from counterstain.tiling.quality import TileQualities
 
@@ -54,6 +54,13 @@ def sides_of(content: Record) -> tuple[float, float]:
     """Return the height and width in micrometres of a pixel of the image that a result was made of."""
     slide = content["slide"]
     return slide.get("pixel_height_um", slide["mpp"]), slide.get("pixel_width_um", slide["mpp"])
+
+
+def resolution_of(content: Record) -> Resolution:
+    """Return the pixel size of the image that a result was made of."""
+    height, width = sides_of(content)
+    slide = content["slide"]
+    return Resolution(slide["mpp"], slide["mpp_source"], 1.0 if height == width else height / width)
 
 
 def read_cells(folder: Path, content: Record) -> Cells:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from counterstain.outputs.atomic import replacing
 from counterstain.outputs.record import read_record
+from counterstain.scoring.names import MAIN
 
 FILE_NAME = "summary.csv"
 COLUMNS = (
@@ -16,9 +17,9 @@ COLUMNS = (
     "nuclei",
     "positive",
     "negative",
-    "percent_positive",
-    "percent_positive_low",
-    "percent_positive_high",
+    MAIN,
+    f"{MAIN}_low",
+    f"{MAIN}_high",
     "mpp",
     "mpp_source",
     "bundle",
@@ -75,7 +76,7 @@ def result_row(content: dict[str, Any]) -> dict[str, Any]:
     row = {
         "source": slide["source"],
         **content["counts"],
-        **_percent_positive(content["scores"]),
+        **_main_score(content["scores"]),
         "mpp": slide["mpp"],
         "mpp_source": slide["mpp_source"],
         "bundle": bundle["name"],
@@ -85,11 +86,11 @@ def result_row(content: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in row.items() if value is not None}
 
 
-def _percent_positive(scores: list[dict[str, Any]]) -> dict[str, Any]:
+def _main_score(scores: list[dict[str, Any]]) -> dict[str, Any]:
     for score in scores:
-        if score["name"] == "percent_positive" and score["region"] == "all":
+        if score["name"] == MAIN and score["region"] == "all":
             low, high = score["interval_95"]
-            values = {"percent_positive": score["value"], "percent_positive_low": low, "percent_positive_high": high}
+            values = {MAIN: score["value"], f"{MAIN}_low": low, f"{MAIN}_high": high}
             return {key: None if value is None else round(value, 2) for key, value in values.items()}
     return {}
 

@@ -1,18 +1,30 @@
-"""What every score is: a number with its interval, its counts and what it warns about."""
+"""What is scored, and what every score is: a number with its interval, its counts and what it warns about."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from counterstain.cells.table import CellColumns
+from counterstain.slides.base import Resolution
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Population:
+    """The nuclei that one score is about, and the ground that they lie on: a whole slide, or a part of it."""
+
+    cells: CellColumns
+    area_mm2: float | None
+    """Area in square millimetres that the nuclei were looked for in; None where nobody measured it."""
+    resolution: Resolution
+    """Size of the pixels that the positions of the nuclei count in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """One number about a set of cells."""
+    """One number about a population."""
 
     name: str
     value: float
-    """NaN when there is no cell to score."""
+    """NaN when it cannot be given; a warning says why."""
     interval: tuple[float, float]
     """95 % confidence interval, in the unit of the value."""
     interval_method: str
@@ -24,8 +36,6 @@ class Score:
     """What a density is per, in square millimetres; None for scores that no area is part of."""
 
 
-class Scorer(Protocol):
-    """A rule that turns cells into one score."""
-
-    def __call__(self, cells: CellColumns) -> Score:
-        """Score all cells of the table; an empty table gives a NaN value and a warning."""
+Scorer = Callable[[Population], Score]
+"""A rule that turns a population into one score; without a nucleus, or without an area that it needs, the value is NaN and a
+warning says why."""

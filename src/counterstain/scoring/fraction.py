@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterstain.cells.table import CellColumns
-from counterstain.scoring.base import Score
+from counterstain.scoring.base import Population, Score
 
 BLOCK_UM = 250.0
 """Side of the blocks that the bootstrap resamples: large enough to hold a hot spot, small enough to have many on a slide."""
@@ -18,7 +18,7 @@ Z_95 = 1.959963984540054
 """Standard normal quantile at 97.5 %."""
 
 
-def percent_positive(cells: CellColumns) -> Score:
+def percent_positive(population: Population) -> Score:
     """Return the percentage of nuclei that are positive.
 
     The 95 % interval is Wilson's when all nuclei lie in one block of about 250 um. With several blocks it is a percentile
@@ -26,6 +26,7 @@ def percent_positive(cells: CellColumns) -> Score:
     each other, so the nuclei of one block are not independent and Wilson alone would be too narrow; a bootstrap over few blocks
     alone could be too. Without a nucleus the value and the interval are NaN.
     """
+    cells = population.cells
     positive, total = int(np.count_nonzero(cells["is_positive"])), len(cells)
     low, high = wilson(positive, total)
     method = "wilson"

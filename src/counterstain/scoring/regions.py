@@ -4,6 +4,8 @@ A nucleus belongs to the regions that hold its centroid. Regions may overlap; tw
 Knows no file: ``region_files`` reads regions.
 """
 
+import hashlib
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -12,8 +14,7 @@ from numpy.typing import NDArray
 
 from counterstain.cells.table import CellColumns, ChosenCells
 from counterstain.geometry import Size
-from counterstain.scoring.base import Score, Scorer
-from counterstain.scoring.density import densities
+from counterstain.scoring.base import Population, Score, Scorer
 
 MOST_NAMED = 5
 """Regions that a warning names."""
@@ -38,29 +39,33 @@ class Region:
         """Return the area in square millimetres on a slide of ``mpp``."""
         return self.area_px() * mpp**2 / 1e6
 
+    def digest(self) -> str:
+        """Return the SHA-256 of the corners, by which a region that was moved or drawn anew is told from the one it was."""
+        text = json.dumps([[ring.tolist() for ring in rings] for rings in self.polygons])
+        return hashlib.sha256(text.encode()).hexdigest()
 
-def score_regions(
-    cells: CellColumns, regions: Iterable[Region], scorers: Sequence[Scorer], *, mpp: float, tissue_mm2: float | None = None
-) -> tuple[Score, ...]:
+
+def score_regions(whole: Population, regions: Iterable[Region], scorers: Sequence[Scorer]) -> tuple[Score, ...]:
     """Score all nuclei, then those of each region.
 
     Parameters
     ----------
-    scorers : applied to the nuclei of each region.
-    mpp : micrometres per pixel of the slide.
-    tissue_mm2 : area of the tissue in square millimetres; None leaves out the densities of the whole slide.
+    whole : all nuclei of a slide, on the area of its tissue.
+    scorers : applied to the whole and to each region.
 
     Returns
     -------
-    Scores of the region ``all`` and then of each region in order: those of the scorers, then the two densities, for which the
-    area of a region counts whole, with or without tissue.
+    Scores of the region ``all`` and then of each region, in the order of the scorers. The area of a region counts whole,
+    with or without tissue.
     """
-    scores = [scorer(cells) for scorer in scorers]
-    scores += densities(cells, tissue_mm2) if tissue_mm2 else []
+    scores = [scorer(whole) for scorer in scorers]
     for region in regions:
-        part = ChosenCells(cells=cells, chosen=inside(region, cells))
-        found = [*(scorer(part) for scorer in scorers), *densities(part, region.area_mm2(mpp))]
-        scores += [replace(score, region=region.name) for score in found]
+        part = Population(
+            cells=ChosenCells(cells=whole.cells, chosen=inside(region, whole.cells)),
+            area_mm2=region.area_mm2(whole.resolution.mpp),
+            resolution=whole.resolution,
+        )
+        scores += [replace(scorer(part), region=region.name) for scorer in scorers]
     return tuple(scores)
 
 
