@@ -12,8 +12,10 @@ from counterstain.slides.openslide import OpenSlideSlide, is_generic_tiff, is_wh
 from counterstain.slides.raster import decode_raster
 from counterstain.slides.sniffing import kind_of
 from counterstain.slides.tiff import decode_tiff
+from counterstain.slides.tiff_headers import check_tiff_headers
 from counterstain.slides.tiff_resolution import Sides, sides_of_tiff
 from counterstain.slides.tiled_tiff import TiledTiffSlide, lacks_codec, reads_in_pieces
+from counterstain.slides.trial import check_survives
 
 RASTER_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".jp2", ".ppm", ".pgm"})
 WHOLE_SLIDE_SUFFIXES = frozenset(
@@ -66,6 +68,10 @@ def open_slide(path: str | Path, *, mpp: float | None = None, default_mpp: float
     kind = kind_of(path)
     if kind == "zarr":
         return _open_ome_zarr(path, mpp)
+    if kind == "tiff":
+        check_tiff_headers(path)
+    if kind != "raster":
+        check_survives(path)
     if kind == "slideio" and not opens(path):
         return _open_by_slideio(path, mpp)
     if kind != "raster" and is_whole_slide(path):
