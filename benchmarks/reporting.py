@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from counterstain.outputs.record import package_versions
+from counterstain.versions import package_versions
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -144,9 +144,9 @@ def test_when_the_scheduler_dies_every_slide_says_so_and_the_same_command_withou
 
 
 OTHER_VERSION = """
-import counterstain.outputs.record as record, dask.__main__, sys
-real = record.package_versions
-record.package_versions = lambda: {**real(), "numpy": "0.1"}
+import counterstain.versions as versions, dask.__main__, sys
+real = versions.package_versions
+versions.package_versions = lambda: {**real(), "numpy": "0.1"}
 sys.argv = ["dask", "worker", *sys.argv[1:]]
 dask.__main__.main()
 """

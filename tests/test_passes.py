@@ -17,12 +17,12 @@ from counterstain.cells.segment import CellOptions
 from counterstain.errors import OutputError, SlideError, UsageError
 from counterstain.geometry import Box
 from counterstain.inference.classical import ClassicalBackend
-from counterstain.outputs.record import package_versions
 from counterstain.panel import DEFAULT_PANEL
 from counterstain.passes import needed
 from counterstain.pipeline import AnalyzeOptions, analyze
 from counterstain.slides.array import ArraySlide
 from counterstain.slides.base import Resolution
+from counterstain.versions import package_versions
 
 SIDE = 1800
 MPP = 0.25

@@ -31,11 +31,11 @@ from counterstain.geometry import Box
 from counterstain.inference.backend import Backend, available_threads
 from counterstain.inference.names import BACKENDS, Engine
 from counterstain.inference.openvino import Precision
-from counterstain.outputs.record import package_versions
 from counterstain.passes import Errand
 from counterstain.slides.base import Slide
 from counterstain.tiling.grid import Tile
 from counterstain.tiling.quality import TileQuality
+from counterstain.versions import package_versions
 from counterstain.worker import Model, Source, cut_block, infer_tiles, measure_block
 
 TILES_PER_TASK = 8

@@ -6,7 +6,6 @@ without tissue are never read nor shown to the network.
 
 import hashlib
 import importlib
-import importlib.util
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -22,14 +21,14 @@ from counterstain.cells.seams import BLOCK_PX, blocks
 from counterstain.cells.segment import CellOptions, Rules, rules_for
 from counterstain.cells.table import CellTable
 from counterstain.errors import SlideError
+from counterstain.extras import require
+from counterstain.files import explained
 from counterstain.geometry import Box
 from counterstain.inference.ahead import ahead
 from counterstain.inference.backend import Backend
 from counterstain.inference.bundle import Manifest
 from counterstain.inference.run import grid_of, infer
 from counterstain.inference.stopwatch import Stopwatch
-from counterstain.outputs.atomic import explained
-from counterstain.outputs.record import package_versions
 from counterstain.panel import Panel
 from counterstain.slides.base import Slide
 from counterstain.stitching.canvas import put
@@ -38,6 +37,7 @@ from counterstain.stitching.work import Settings, TileLog, record, resume
 from counterstain.tiling.glass import Tissue, tiles_with_tissue
 from counterstain.tiling.grid import Tile, TileGrid
 from counterstain.tiling.quality import TileQualities, TileQuality
+from counterstain.versions import package_versions
 
 MAPS, CELLS = "maps", "cells"
 """Subfolders of the folder of work."""
@@ -154,10 +154,7 @@ def opened_maps(slide: Slide, manifest: Manifest, errand: Errand) -> Maps:
     OutputError
         The maps are damaged.
     """
-    if importlib.util.find_spec("zarr") is None:
-        raise SlideError(
-            f'{slide.name} does not fit in memory, and maps on disk need zarr; run: pip install "counterstain[slides]"'
-        )
+    require(f"{slide.name} does not fit in memory, so its maps lie on disk, which", ["zarr"], "slides", SlideError)
     store, grid = importlib.import_module("counterstain.stitching.store"), grid_of(slide, manifest)
     maps: Maps = store.stored_maps(
         errand.work / MAPS, size=grid.size, mpp=manifest.mpp, panel=errand.panel, chunk_px=grid.core_px

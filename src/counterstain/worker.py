@@ -16,18 +16,18 @@ from counterstain.cells.decoder import Decoder
 from counterstain.cells.parts import part_path, write_part
 from counterstain.cells.segment import Rules, areas_px, segment_block
 from counterstain.errors import BundleError, OutputError, SlideError, UsageError
+from counterstain.files import explained
 from counterstain.geometry import Box, Size
 from counterstain.inference.backend import Backend
 from counterstain.inference.names import Engine, load_backend
 from counterstain.inference.openvino import Precision
-from counterstain.outputs.atomic import explained
-from counterstain.outputs.record import package_versions
 from counterstain.passes import CELLS, Errand, opened_maps, written
 from counterstain.slides.base import Resolution, Slide
 from counterstain.slides.opening import open_slide
 from counterstain.stitching.work import holds
 from counterstain.tiling.grid import Tile
 from counterstain.tiling.quality import TileQuality
+from counterstain.versions import package_versions
 
 SHARE_SLIDES = "workers and the command must share the file system of the slides"
 

@@ -10,6 +10,7 @@ import pytest
 from counterstain.cli import inventory
 from counterstain.cli import main as main_module
 from counterstain.errors import BundleError
+from counterstain.extras import install_command
 from counterstain.inference import names as backend_names
 from counterstain.inference.classical import ClassicalBackend
 
@@ -80,7 +81,7 @@ def test_doctor_says_how_to_install_what_is_optional(run, working_models, monkey
     monkeypatch.setattr(inventory.importlib.util, "find_spec", lambda name: None)
     result = run("doctor")
     assert result.exit_code == 0
-    assert 'to fix pyarrow: pip install "counterstain[slides]"' in result.stdout
+    assert f"to fix pyarrow: {install_command('slides')}" in result.stdout
 
 
 def test_the_demo_analyses_two_images_and_can_be_run_again(run, folder):

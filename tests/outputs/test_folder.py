@@ -117,7 +117,7 @@ def test_without_pyarrow_parquet_is_skipped_unless_asked_for(monkeypatch):
 
 def test_each_thing_that_a_format_lacks_is_named(monkeypatch):
     monkeypatch.setattr(format_names.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(OutputError, match=r'spatialdata needs zarr, pyarrow; run: pip install "counterstain\[slides\]"'):
+    with pytest.raises(OutputError, match=r'spatialdata needs zarr, pyarrow; run: .* -m pip install "counterstain\[slides\]"'):
         check_formats(["spatialdata"])
 
 

@@ -9,7 +9,7 @@ import shapely
 from shapely.geometry import shape
 
 from counterstain.cells.table import COLUMNS, Cells
-from counterstain.outputs.geojson import closed_ring, write_geojson, write_geojson_gz
+from counterstain.outputs.geojson import write_geojson, write_geojson_gz
 
 
 @pytest.fixture
@@ -56,10 +56,6 @@ def test_a_slide_without_nuclei_is_an_empty_collection(analysis, tmp_path):
     empty = Cells(columns={name: np.empty(0, kind) for name, kind in COLUMNS.items()}, outlines=[])
     write_geojson(dataclasses.replace(analysis, cells=empty), tmp_path / "cells.geojson")
     assert json.loads((tmp_path / "cells.geojson").read_text())["features"] == []
-
-
-def test_a_ring_is_closed_and_whole_numbers_are_written_short():
-    assert json.dumps(closed_ring(np.array([[0.0, 1.0], [2.0, 1.5], [3.25, 0.0]]))) == "[[1, 0], [1.5, 2], [0, 3.25], [1, 0]]"
 
 
 def test_the_compressed_file_holds_the_same_text_and_is_the_same_in_every_run(analysis, tmp_path):

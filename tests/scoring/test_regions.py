@@ -3,10 +3,7 @@ import json
 import numpy as np
 import pytest
 import shapely
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy.stats import chi2
-from skimage.measure import points_in_poly
 
 from counterstain.cells.table import COLUMNS, Cells
 from counterstain.errors import UsageError
@@ -15,7 +12,7 @@ from counterstain.scoring.base import Population
 from counterstain.scoring.density import density, poisson, positive_density
 from counterstain.scoring.names import DEFAULT, scorers
 from counterstain.scoring.region_files import read_regions
-from counterstain.scoring.regions import Region, contains, inside, outside_warnings, score_regions
+from counterstain.scoring.regions import Region, inside, outside_warnings, score_regions
 from counterstain.slides.base import Resolution
 
 SQUARE = [[0, 0], [10, 0], [10, 10], [0, 10], [0, 0]]
@@ -37,25 +34,6 @@ def written(folder, content):
     path = folder / "regions"
     path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
     return path
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.integers(3, 30))
-def test_membership_is_that_of_scikit_image(seed, corners):
-    generator = np.random.default_rng(seed)
-    ring, points = generator.uniform(0, 100, (corners, 2)), generator.uniform(-5, 105, (300, 2))
-    np.testing.assert_array_equal(contains([ring], points), points_in_poly(points, ring))
-
-
-@given(st.integers(1, 8), st.integers(1, 8))
-def test_boxes_that_share_edges_divide_the_points_on_them(row, col):
-    points = np.array([(r / 2, c / 2) for r in range(18) for c in range(18)])
-    boxes = [(0, 0, row, col), (0, col, row, 9), (row, 0, 9, col), (row, col, 9, 9)]
-    owners = sum(
-        contains([np.array([[t, left], [t, right], [low, right], [low, left]], float)], points).astype(int)
-        for t, left, low, right in boxes
-    )
-    assert (owners == 1).all()
 
 
 def test_a_hole_is_not_part_of_the_region_and_x_comes_first(tmp_path):

@@ -14,9 +14,9 @@ from counterstain.cli.kept import kept_result
 from counterstain.cli.progress import Bar, Bars
 from counterstain.cli.run_log import RunLog
 from counterstain.errors import CounterstainError, SlideError, in_full
+from counterstain.files import claimed
 from counterstain.inference.backend import Backend
 from counterstain.inference.run import grid_of
-from counterstain.outputs.atomic import claimed
 from counterstain.outputs.folder import check_apart, check_free, homes, write_folder
 from counterstain.outputs.names import formats_for, needs_modalities
 from counterstain.outputs.record import FILE_NAME, read_record

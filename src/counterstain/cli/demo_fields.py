@@ -12,7 +12,7 @@ from counterstain.cli.run import make_job, run_and_report
 from counterstain.cli.run_log import FILE_NAME as LOG_NAME
 from counterstain.cli.run_log import RunLog
 from counterstain.errors import OutputError
-from counterstain.outputs.atomic import claimed
+from counterstain.files import claimed
 from counterstain.outputs.record import read_record
 from counterstain.outputs.summary import FILE_NAME
 from counterstain.slides.array import ArraySlide

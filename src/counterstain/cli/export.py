@@ -29,9 +29,9 @@ def export(
 
     Writes the folder BUNDLE from the folder RUN, after proving that ONNX Runtime gives the numbers of PyTorch.
     """
-    from counterstain.cli.extras import require_training
+    from counterstain.extras import TRAINING, require
 
-    require_training()
+    require("training", TRAINING, "train")
     from typing import cast
 
     from counterstain.training.export import Precision, export_run

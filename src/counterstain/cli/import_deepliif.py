@@ -38,9 +38,9 @@ def import_deepliif(
     Reads train_opt.txt and the checkpoints in FOLDER, executes nothing in them, and writes the folder BUNDLE after proving that
     ONNX Runtime gives the numbers of PyTorch. Needs the [train] extra.
     """
-    from counterstain.cli.extras import require_training
+    from counterstain.extras import TRAINING, require
 
-    require_training()
+    require("training", TRAINING, "train")
     from typing import cast
 
     from counterstain.training.deepliif_import import model_card, read_deepliif

@@ -1,10 +1,11 @@
 """What is installed: packages, ONNX Runtime providers and threads. Imports none of them at the top, as any may be broken."""
 
 import importlib
-import importlib.util
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
+
+from counterstain.extras import install_command, missing
 
 NEEDED = {
     "numpy": "numpy",
@@ -86,7 +87,6 @@ def _needed(package: str, module: str) -> Check:
 
 
 def _optional(package: str, module: str, extra: str, purpose: str) -> Check:
-    if importlib.util.find_spec(module) is not None:
+    if not missing([module]):
         return ok(package, f"{version(package)}, for {purpose}")
-    fix = f'pip install "counterstain[{extra}]"'
-    return {"status": "missing", "name": package, "found": f"optional, for {purpose}", "fix": fix}
+    return {"status": "missing", "name": package, "found": f"optional, for {purpose}", "fix": install_command(extra)}

@@ -15,11 +15,11 @@ from counterstain.errors import CounterstainError, in_full
 from counterstain.geometry import Size
 from counterstain.outputs.rescored import FILE_NAME, write_scores
 from counterstain.outputs.results import Record, read_cells, resolution_of, results_in, sides_of
-from counterstain.outputs.version import FORMAT_VERSION
 from counterstain.scoring.base import Population
 from counterstain.scoring.names import DEFAULT, HEADINGS, MAIN, scorers
 from counterstain.scoring.region_files import read_regions
 from counterstain.scoring.regions import outside_warnings, score_regions
+from counterstain.versions import FORMAT_VERSION
 
 
 def rescore(folder: Path, settings: Mapping[str, Any]) -> bool:

@@ -20,15 +20,14 @@ from counterstain.cli.console import show_error, show_summary, show_warning
 from counterstain.cli.progress import Bar, progress_bars
 from counterstain.cli.run import CELL_OPTIONS
 from counterstain.errors import CounterstainError, UsageError, in_full
+from counterstain.files import claimed, explained
 from counterstain.inference.bundle import Manifest
 from counterstain.inference.stopwatch import Stopwatch
-from counterstain.outputs.atomic import claimed, explained
 from counterstain.outputs.folder import check_apart, check_free, homes, write_folder
 from counterstain.outputs.names import check_formats, default_formats, formats_for
-from counterstain.outputs.record import FILE_NAME, package_versions, record
+from counterstain.outputs.record import FILE_NAME, record
 from counterstain.outputs.results import Record, read_manifest, read_maps, read_qualities, results_in, sides_of
 from counterstain.outputs.summary import Failure, write_summary
-from counterstain.outputs.version import FORMAT_VERSION
 from counterstain.passes import CELLS
 from counterstain.pipeline import IN_MEMORY_PIXELS, cutting_threads, warnings_of
 from counterstain.scoring.base import Population
@@ -40,6 +39,7 @@ from counterstain.slides.opening import open_slide
 from counterstain.stitching.maps import Maps
 from counterstain.stitching.work import discard, resume
 from counterstain.stitching.work import record as record_settings
+from counterstain.versions import FORMAT_VERSION, package_versions
 
 
 def resegment(folder: Path, out: Path, settings: Mapping[str, Any]) -> bool:

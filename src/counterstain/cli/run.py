@@ -13,20 +13,20 @@ import click
 from counterstain.cells.segment import CellOptions
 from counterstain.cli.batch import Job, Outcome, run_batch
 from counterstain.cli.console import show_error, show_summary, show_warning, visible
-from counterstain.cli.extras import require_cluster
 from counterstain.cli.inputs import find_inputs
 from counterstain.cli.progress import Bars, progress_bars
 from counterstain.cli.run_log import RunLog
+from counterstain.extras import install_command, require
+from counterstain.files import explained
 from counterstain.geometry import mpp_of_magnification
 from counterstain.inference.names import load_backend
-from counterstain.outputs.atomic import explained
 from counterstain.outputs.names import check_formats, default_formats, skipped_formats
 from counterstain.outputs.summary import Failure, write_summary
-from counterstain.outputs.version import FORMAT_VERSION
 from counterstain.pipeline import AnalyzeOptions
 from counterstain.scoring.names import DEFAULT, scorers
 from counterstain.scoring.region_files import read_regions
 from counterstain.slides.opening import as_unicode
+from counterstain.versions import FORMAT_VERSION
 
 SLIDES_AT_ONCE = 3
 """On a cluster: one whose results are written, one whose last tiles or blocks are done, and one for all other workers. The
@@ -64,7 +64,7 @@ def spread(job: Job, settings: Mapping[str, Any]) -> Iterator[Job]:
     if not settings.get("cluster"):
         yield job
         return
-    require_cluster()
+    require("--cluster", ("dask", "distributed", "zarr"), "cluster")
     from counterstain.cluster import cluster_at, model_at
 
     how = {name: settings[name] for name in ("threads", "engine", "precision")}
@@ -141,7 +141,7 @@ def show_table(job: Job, outcome: Outcome, *, defaults: bool) -> None:
     kept = f", {len(outcome.kept)} kept from earlier runs" if outcome.kept else ""
     click.echo(f"{len(outcome.records) - len(outcome.kept)} done{kept}{failed}; results in {visible(str(job.out))}")
     if defaults and skipped_formats():
-        click.echo(f'not written: {", ".join(skipped_formats())}; for it run: pip install "counterstain[slides]"')
+        click.echo(f"not written: {', '.join(skipped_formats())}; for it run: {install_command('slides')}")
 
 
 def document(job: Job, outcome: Outcome, summary: Path) -> dict[str, Any]:

@@ -12,8 +12,9 @@ from typing import Any
 from counterstain.cli.console import show_warning
 from counterstain.cli.shard import Shard
 from counterstain.errors import OutputError
-from counterstain.outputs.atomic import explained
-from counterstain.outputs.record import finite, package_versions
+from counterstain.files import explained
+from counterstain.outputs.record import finite
+from counterstain.versions import package_versions
 
 FILE_NAME = "counterstain.log"
 

@@ -17,9 +17,9 @@ def train(config: Path, changes: tuple[str, ...]) -> None:
 
     Running it again goes on from the last checkpoint. Follow it with: tensorboard --logdir runs
     """
-    from counterstain.cli.extras import require_training
+    from counterstain.extras import TRAINING, require
 
-    require_training()
+    require("training", TRAINING, "train")
     from counterstain.options import load_options, parse_overrides
     from counterstain.training.loop import train as run_training
     from counterstain.training.recipe import TrainOptions

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterstain.errors import BackendError, BundleError, UsageError
+from counterstain.extras import needs
 from counterstain.inference.backend import Outputs, available_threads, check_outputs
 from counterstain.inference.bundle import Bundle, Manifest, graph_of
 from counterstain.inference.onnx import INPUT, check_graph, clipped, normalised
@@ -83,7 +84,7 @@ def _runtime() -> Any:
     try:
         return importlib.import_module("openvino")
     except ImportError as error:
-        raise UsageError('this needs OpenVINO; install it with: pip install "counterstain[openvino]"') from error
+        raise UsageError(needs("the engine openvino", ["openvino"], "openvino")) from error
 
 
 def _check_precision(core: Any, precision: str) -> None:

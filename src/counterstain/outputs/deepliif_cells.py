@@ -18,8 +18,8 @@ from counterstain.analysis import Analysis
 from counterstain.cells.contours import STEPS, chains, runs
 from counterstain.cells.deepliif import NOISE_SIZE, SEGMENTATION_THRESHOLD, density_image
 from counterstain.errors import OutputError
+from counterstain.files import replacing
 from counterstain.geometry import Box
-from counterstain.outputs.atomic import replacing
 from counterstain.outputs.drawing import painted_labels
 from counterstain.slides.base import size_at
 

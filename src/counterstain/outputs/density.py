@@ -9,8 +9,8 @@ from PIL.PngImagePlugin import PngInfo
 from scipy import ndimage
 
 from counterstain.analysis import Analysis
+from counterstain.files import replacing
 from counterstain.geometry import Size
-from counterstain.outputs.atomic import replacing
 from counterstain.slides.base import size_um
 from counterstain.slides.thumbnail import thumbnail
 

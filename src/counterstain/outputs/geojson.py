@@ -11,13 +11,11 @@ import uuid
 from pathlib import Path
 from typing import Any, TextIO
 
-import numpy as np
-from numpy.typing import NDArray
-
 from counterstain.analysis import Analysis
 from counterstain.cells.table import FLAG_TOUCHES_BORDER, Cells
-from counterstain.outputs.atomic import replacing
-from counterstain.outputs.version import FORMAT_VERSION
+from counterstain.files import replacing
+from counterstain.polygons.geojson import closed_ring
+from counterstain.versions import FORMAT_VERSION
 
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://counterstain/cells")
 
@@ -93,22 +91,7 @@ def feature(cells: Cells, row: int, slide_name: str) -> dict[str, Any]:
     }
 
 
-def closed_ring(outline: NDArray[np.float64]) -> list[list[float]]:
-    """Turn an open ring of (row, col) into a closed one of [x, y]."""
-    ring = np.round(outline[:, ::-1], 3)
-    whole = ring.astype(np.int64)
-    if (whole == ring).all():  # as all are where the model runs at the slide's own resolution
-        points: list[list[float]] = whole.tolist()
-    else:
-        points = [[_short(value) for value in point] for point in ring.tolist()]
-    return [*points, points[0]]
-
-
 def _measurements(cells: Cells, row: int) -> dict[str, float]:
     values = {title: float(f"{cells[column][row]:.6g}") for column, title in MEASUREMENTS.items()}
     values["Nucleus: Touches border"] = float(bool(cells["flags"][row] & FLAG_TOUCHES_BORDER))
     return {title: value for title, value in values.items() if math.isfinite(value)}
-
-
-def _short(value: float) -> float:
-    return int(value) if value == int(value) else value

@@ -11,8 +11,8 @@ from typing import Any
 import h5py
 
 from counterstain.analysis import Analysis
+from counterstain.files import replacing
 from counterstain.outputs.annotated import ROWS_AT_ONCE, Attributes, Kind, write_annotated
-from counterstain.outputs.atomic import replacing
 
 
 def write_h5ad(analysis: Analysis, path: Path) -> None:

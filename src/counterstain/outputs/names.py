@@ -1,7 +1,6 @@
 """Format names to writers: what ``--format`` accepts, what is written when nothing is asked for, and under which file names."""
 
 import importlib
-import importlib.util
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -9,6 +8,7 @@ from pathlib import Path
 
 from counterstain.analysis import Analysis
 from counterstain.errors import OutputError, UsageError
+from counterstain.extras import missing, needs
 from counterstain.outputs.deepliif_cells import write_deepliif_cells
 from counterstain.outputs.density import write_density
 from counterstain.outputs.geojson import write_geojson, write_geojson_gz
@@ -50,7 +50,7 @@ class Format:
     @property
     def missing(self) -> tuple[str, ...]:
         """What it needs that is not installed."""
-        return tuple(name for name in self.needs if importlib.util.find_spec(name) is None)
+        return missing(self.needs)
 
 
 def _modalities(panel: Panel) -> dict[str, Writer]:
@@ -148,8 +148,7 @@ def check_formats(names: Iterable[str]) -> None:
             raise UsageError(f"unknown format {name!r}; choose among {', '.join(FORMATS)}")
         if not FORMATS[name].is_available:
             form = FORMATS[name]
-            needed = ", ".join(form.missing)
-            raise OutputError(f'the format {name} needs {needed}; run: pip install "counterstain[{form.extra}]"')
+            raise OutputError(needs(f"the format {name}", form.missing, form.extra))
 
 
 def formats_for(names: Iterable[str], pixels: int, *, named: bool) -> tuple[str, ...]:

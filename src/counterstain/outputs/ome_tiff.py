@@ -16,8 +16,8 @@ import tifffile
 from numpy.typing import NDArray
 
 from counterstain.analysis import Analysis
+from counterstain.files import replacing
 from counterstain.geometry import Box, Size
-from counterstain.outputs.atomic import replacing
 from counterstain.outputs.levels import Block, blocks_of_levels, level_sizes, stacked
 from counterstain.panel import Channel, Colour, Panel
 

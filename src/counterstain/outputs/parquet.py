@@ -10,9 +10,9 @@ import pyarrow.parquet
 
 from counterstain.analysis import Analysis
 from counterstain.cells.table import COLUMNS, Cells, regrouped
-from counterstain.outputs.atomic import replacing
+from counterstain.files import replacing
 from counterstain.outputs.tables import without_outlines
-from counterstain.outputs.version import FORMAT_VERSION
+from counterstain.versions import FORMAT_VERSION
 
 ROWS_AT_ONCE = 65_536
 """Rows of a group: what is in memory twice while a table of any length is written."""

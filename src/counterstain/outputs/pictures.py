@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from counterstain.analysis import Analysis
+from counterstain.files import replacing
 from counterstain.geometry import Box
-from counterstain.outputs.atomic import replacing
 from counterstain.outputs.drawing import coloured, outline_pixels, painted_labels
 
 POSITIVE = (255, 0, 0)

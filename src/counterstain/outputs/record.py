@@ -6,17 +6,16 @@ for an input.
 
 import json
 import math
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from counterstain.analysis import Analysis
 from counterstain.cells.table import CellColumns
-from counterstain.outputs.atomic import replacing
-from counterstain.outputs.version import FORMAT_VERSION
+from counterstain.files import replacing
 from counterstain.scoring.base import Score
 from counterstain.scoring.regions import Region
 from counterstain.tiling.quality import FLAGGED_SHARE, tissue_mm2, tissue_shares
+from counterstain.versions import FORMAT_VERSION, package_versions
 
 FILE_NAME = "analysis.json"
 FORMAT_NAME = "counterstain analysis"
@@ -39,8 +38,6 @@ NEEDED: dict[str, Any] = {
     "files": [str],
 }
 """What every record holds that is read back; a file without it is damaged or of another program."""
-
-PACKAGES = ("counterstain", "numpy", "scipy", "scikit-image", "onnxruntime", "openvino", "pillow", "tifffile")
 
 
 def write_record(analysis: Analysis, path: Path, files: tuple[str, ...] = ()) -> None:
@@ -95,11 +92,6 @@ def counts_of(cells: CellColumns) -> dict[str, int]:
     """Return the number of nuclei, in all and by class."""
     positive = int(cells["is_positive"].sum())
     return {"nuclei": len(cells), "positive": positive, "negative": len(cells) - positive}
-
-
-def package_versions() -> dict[str, str]:
-    """Return the version of every package that can change a number; "missing" where there is none."""
-    return {package: _version(package) for package in PACKAGES}
 
 
 def finite(value: Any) -> Any:
@@ -172,10 +164,3 @@ def score_record(score: Score) -> dict[str, Any]:
         "warnings": list(score.warnings),
         **({} if score.area_mm2 is None else {"area_mm2": score.area_mm2}),
     }
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "missing"

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from counterstain.cells.table import CellTable
-from counterstain.outputs.atomic import replacing
+from counterstain.files import replacing
 from counterstain.outputs.record import FILE_NAME as RECORD_NAME
 from counterstain.outputs.record import counts_of, finite, score_record
-from counterstain.outputs.version import FORMAT_VERSION
 from counterstain.scoring.base import Score
+from counterstain.versions import FORMAT_VERSION
 
 FILE_NAME = "scores.json"
 FORMAT_NAME = "counterstain scores"

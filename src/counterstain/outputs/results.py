@@ -16,11 +16,11 @@ from counterstain.outputs.record import FILE_NAME, read_record
 from counterstain.outputs.tables import read_csv
 from counterstain.outputs.tiles import FILE_NAME as TILES
 from counterstain.outputs.tiles import read_tiles
-from counterstain.outputs.version import FORMAT_VERSION
 from counterstain.panel import Panel
 from counterstain.slides.base import Resolution, Slide
 from counterstain.stitching.maps import Maps
 from counterstain.tiling.quality import TileQualities
+from counterstain.versions import FORMAT_VERSION
 
 NEEDS = {"cells.parquet": "pyarrow", "maps.ome.zarr": "zarr"}
 """File -> the module that reads it."""

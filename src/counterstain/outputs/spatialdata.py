@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from counterstain.analysis import Analysis
 from counterstain.cells.table import Cells, regrouped
+from counterstain.files import replacing_folder
 from counterstain.outputs.annotated import ROWS_AT_ONCE, Attributes, Kind, Region, write_annotated
-from counterstain.outputs.atomic import replacing_folder
-from counterstain.outputs.version import FORMAT_VERSION
 from counterstain.slides.base import Resolution
+from counterstain.versions import FORMAT_VERSION
 
 NUCLEI = "nuclei"
 """Name of the shapes, and of the region that the table annotates."""

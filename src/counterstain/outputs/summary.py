@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from counterstain.outputs.atomic import replacing
+from counterstain.files import replacing
 from counterstain.outputs.record import read_record
 from counterstain.scoring.names import MAIN
 

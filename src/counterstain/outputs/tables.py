@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from counterstain.analysis import Analysis
 from counterstain.cells.table import COLUMNS, Cells, regrouped
-from counterstain.outputs.atomic import replacing
+from counterstain.files import replacing
 
 ROWS_AT_ONCE = 8192
 """Rows that are text in memory while a table of any length is written or read."""

@@ -4,8 +4,8 @@ import csv
 from pathlib import Path
 
 from counterstain.analysis import Analysis
+from counterstain.files import replacing
 from counterstain.geometry import Box
-from counterstain.outputs.atomic import replacing
 from counterstain.slides.base import Slide
 from counterstain.tiling.quality import FLAGGED_SHARE, TileQualities, TileQuality, tissue_mm2
 

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from counterstain.errors import UsageError
-from counterstain.scoring.regions import Region, Ring
+from counterstain.polygons.geojson import AREAS, features_of, polygons_of
+from counterstain.polygons.rings import Polygon
+from counterstain.scoring.regions import Region
 
-Polygons = tuple[tuple[Ring, ...], ...]
+Polygons = tuple[Polygon, ...]
 
 BOX = ("row", "col", "height", "width")
 """Columns of a box, each with ``_px`` or ``_um``; ``name`` beside them is optional."""
@@ -59,9 +61,10 @@ def _polygons(path: Path, text: str) -> list[tuple[str, Polygons]]:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not JSON: {error}; {EXPECTED}") from error
-    features = content.get("features", [content]) if isinstance(content, dict) else content
-    if not isinstance(features, list):
-        raise UsageError(f"{path} is no GeoJSON: its features are no list; {EXPECTED}")
+    try:
+        features = features_of(content)
+    except ValueError as error:
+        raise UsageError(f"{path} is no GeoJSON: {error}; {EXPECTED}") from error
     return [_of_feature(path, number, feature) for number, feature in enumerate(features, start=1)]
 
 
@@ -71,25 +74,12 @@ def _of_feature(path: Path, number: int, feature: Any) -> tuple[str, Polygons]:
     properties = feature.get("properties") or {}
     name = properties.get("name") if isinstance(properties, dict) else None
     kind = geometry.get("type")
-    coordinates: Any = geometry.get("coordinates")
-    if kind not in ("Polygon", "MultiPolygon"):
+    if kind not in AREAS:
         raise UsageError(f"{path}, feature {number} is a {kind}, which has no area; export annotations that are areas only")
     try:
-        parts = [coordinates] if kind == "Polygon" else coordinates
-        polygons = tuple(tuple(_ring(ring) for ring in part) for part in parts)
-        if not all(polygons) or not polygons:
-            raise ValueError("a ring is missing")
-        return str(name or ""), polygons
+        return str(name or ""), polygons_of(geometry)
     except (TypeError, ValueError, IndexError, OverflowError) as error:
         raise UsageError(f"{path}, feature {number}: the coordinates are not those of a {kind}: {error}") from error
-
-
-def _ring(points: Any) -> Ring:
-    """Turn a closed ring of [x, y] into an open one of (row, col)."""
-    ring = np.asarray([point[:2] for point in points], dtype=np.float64)
-    if len(ring) < 4 or not np.isfinite(ring).all() or (ring[0] != ring[-1]).any():
-        raise ValueError("a ring needs four or more points, the last like the first")
-    return ring[:-1, ::-1]
 
 
 def _boxes(path: Path, text: str, mpp: float | tuple[float, float]) -> list[tuple[str, Polygons]]:

@@ -14,13 +14,11 @@ from numpy.typing import NDArray
 
 from counterstain.cells.table import CellColumns, ChosenCells
 from counterstain.geometry import Size
+from counterstain.polygons.rings import Polygon, contains, polygon_area
 from counterstain.scoring.base import Population, Score, Scorer
 
 MOST_NAMED = 5
 """Regions that a warning names."""
-
-Ring = NDArray[np.float64]
-"""Open ring of (k, 2) float64 (row, col) corners in slide pixels; pixel r, c covers [r, r + 1) x [c, c + 1)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,12 +26,12 @@ class Region:
     """A named part of a slide."""
 
     name: str
-    polygons: tuple[tuple[Ring, ...], ...]
-    """Per polygon its outer ring and then the rings of its holes."""
+    polygons: tuple[Polygon, ...]
+    """In slide pixels."""
 
     def area_px(self) -> float:
         """Return the area in square pixels of the slide; polygons that overlap count twice."""
-        return sum(_area(rings[0]) - sum(map(_area, rings[1:])) for rings in self.polygons)
+        return sum(map(polygon_area, self.polygons))
 
     def area_mm2(self, mpp: float) -> float:
         """Return the area in square millimetres on a slide of ``mpp``."""
@@ -93,37 +91,3 @@ def inside(region: Region, cells: CellColumns) -> NDArray[np.bool_]:
     for rings in region.polygons:
         found |= contains(rings, points)
     return found
-
-
-def contains(rings: Sequence[Ring], points: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return (n,) bool: which points a ray to the right leaves through an odd number of edges.
-
-    A point on an edge belongs to the polygon on one side of it only (an edge holds its upper end, and a point on it lies to
-    its right), so polygons that share an edge divide the points. Each edge is tried on the points of its rows alone,
-    and none on points beyond all corners, so that hundreds of small regions of a million points take seconds.
-
-    Parameters
-    ----------
-    rings : (k, 2) float64 (row, col) open rings, holes among them.
-    points : (n, 2) float64 (row, col).
-    """
-    corners = np.concatenate([*rings])
-    (top, left), (low, right) = corners.min(axis=0), corners.max(axis=0)
-    near = np.flatnonzero((points[:, 0] >= top) & (points[:, 0] <= low) & (points[:, 1] >= left) & (points[:, 1] <= right))
-    order = near[np.argsort(points[near, 0], kind="stable")]
-    rows, cols = points[order].T
-    odd = np.zeros(len(order), np.bool_)
-    for ring in rings:
-        for start, stop in zip(ring, np.roll(ring, -1, axis=0), strict=True):
-            (top, left), (low, right) = sorted((tuple(start), tuple(stop)))
-            band = slice(*np.searchsorted(rows, [top, low]))
-            if top < low:
-                odd[band] ^= cols[band] < left + (rows[band] - top) * ((right - left) / (low - top))
-    found = np.zeros(len(points), np.bool_)
-    found[order] = odd
-    return found
-
-
-def _area(ring: Ring) -> float:
-    rows, cols = (ring - ring[0]).T
-    return abs(float(rows @ np.roll(cols, -1) - cols @ np.roll(rows, -1))) / 2

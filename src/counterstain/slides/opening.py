@@ -1,10 +1,10 @@
 """From a path to an open ``Slide``: the content says which reader, the suffix does not."""
 
 import importlib
-import importlib.util
 from pathlib import Path
 
 from counterstain.errors import MissingResolutionError, UnsupportedSlideError
+from counterstain.extras import require
 from counterstain.geometry import DEFAULT_MPP
 from counterstain.slides.array import ArraySlide
 from counterstain.slides.base import Resolution, Slide, stated_resolution
@@ -95,8 +95,7 @@ def as_unicode(path: str | Path) -> str:
 
 
 def _open_ome_zarr(path: Path, mpp: float | None) -> Slide:
-    if importlib.util.find_spec("zarr") is None:
-        raise UnsupportedSlideError(f'{path} is an OME-Zarr, which needs zarr; run: pip install "counterstain[slides]"')
+    require(f"{path} is an OME-Zarr, which", ["zarr"], "slides", UnsupportedSlideError)
     reader = importlib.import_module("counterstain.slides.ome_zarr")
     resolution = _stated_resolution(path, mpp, reader.stated_sides(path) if mpp is None else None)
     slide: Slide = reader.OmeZarrSlide(path, name=slide_name(path), resolution=resolution)
@@ -105,10 +104,7 @@ def _open_ome_zarr(path: Path, mpp: float | None) -> Slide:
 
 def _open_by_slideio(path: Path, mpp: float | None) -> Slide:
     """Open a CZI, VSI or ZVI; OpenSlide reads a CZI that is not compressed by JPEG XR, and needs no extra."""
-    if importlib.util.find_spec("slideio") is None:
-        raise UnsupportedSlideError(
-            f'{path} is a CZI, VSI or ZVI slide, which needs slideio; run: pip install "counterstain[czi]"'
-        )
+    require(f"{path} is a CZI, VSI or ZVI slide, which", ["slideio"], "czi", UnsupportedSlideError)
     reader = importlib.import_module("counterstain.slides.slideio")
     resolution = _stated_resolution(path, mpp, reader.stated_sides(path) if mpp is None else None)
     slide: Slide = reader.SlideioSlide(path, name=slide_name(path), resolution=resolution)

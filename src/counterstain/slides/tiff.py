@@ -13,6 +13,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from counterstain.errors import UnreadableSlideError, UnsupportedSlideError
+from counterstain.extras import needs
 from counterstain.images import to_rgb
 from counterstain.slides.raster import check_pixel_count, check_range, decode_raster
 
@@ -120,7 +121,7 @@ def _decode_without_codecs(page: Any, path: Path, reason: Exception) -> NDArray[
         return decode_raster(path, ("TIFF",))
     except UnreadableSlideError as error:
         raise UnsupportedSlideError(
-            f'{path} is compressed with {page.compression.name}, which needs more codecs: pip install "counterstain[slides]"'
+            needs(f"{path} is compressed with {page.compression.name}, which", ["imagecodecs"], "slides")
         ) from (error if error.__cause__ else reason)
 
 

@@ -11,6 +11,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from counterstain.errors import UnreadableSlideError, UnsupportedSlideError
+from counterstain.extras import needs
 from counterstain.geometry import Box, Size
 from counterstain.slides.base import Resolution
 from counterstain.slides.pyramid import is_level, level_of, read_pyramid
@@ -128,8 +129,7 @@ class TiledTiffSlide:
         except TIFF_ERRORS as error:
             if _names_imagecodecs(error):
                 raise UnsupportedSlideError(
-                    f"{self._path} is compressed with {page.compression.name}, which needs more codecs: "
-                    'pip install "counterstain[slides]"'
+                    needs(f"{self._path} is compressed with {page.compression.name}, which", ["imagecodecs"], "slides")
                 ) from error
             row, col = divmod(index, -(-page.imagewidth // page.tilewidth))
             raise UnreadableSlideError(

@@ -16,6 +16,7 @@ from skimage.segmentation import expand_labels
 
 from counterstain.errors import TrainingError
 from counterstain.images import optical_density
+from counterstain.polygons.geojson import features_of, polygons_of
 from counterstain.training.datasets.crops import Annotated, unlabelled_nuclei
 from counterstain.training.synthesis.scenes import Scene, fluorescence_density, tidy_labels, tissue_density
 
@@ -102,13 +103,12 @@ def _read_field(path: Path, shrink: float) -> Annotated:
     factor = min(1.0, 2 * shrink)
     full = Image.open(path).convert("RGB")
     image = np.asarray(full.resize((round(full.width * factor), round(full.height * factor)), Image.Resampling.BOX))
-    features = json.loads(path.with_suffix(".geojson").read_text())
-    features = features["features"] if isinstance(features, dict) else features
+    features = features_of(json.loads(path.with_suffix(".geojson").read_text()))
     canvas, positive = Image.new("I", (image.shape[1], image.shape[0])), [False]
     draw = ImageDraw.Draw(canvas)
     for feature in features:
-        ring = [(x * factor, y * factor) for x, y in feature["geometry"]["coordinates"][0]]
-        draw.polygon(ring, fill=len(positive))
+        ring = polygons_of(feature["geometry"])[0][0]
+        draw.polygon([(x * factor, y * factor) for y, x in ring.tolist()], fill=len(positive))
         positive.append(feature["properties"]["classification"]["name"] == "Positive")
     labels = np.asarray(canvas).astype(np.int32)
     return Annotated(

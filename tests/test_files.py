@@ -1,10 +1,12 @@
 import errno
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from counterstain.errors import OutputError
-from counterstain.outputs.atomic import claimed, replacing, replacing_folder
+from counterstain.files import claimed, replacing, replacing_folder
 
 DEAD = 99_999_999
 """A process id that no system gives."""
@@ -180,3 +182,60 @@ def test_the_claim_of_a_process_that_died_is_void(tmp_path):
     (tmp_path / f".out.{DEAD}.run").mkdir()
     with claimed(tmp_path / "out"):
         assert names(tmp_path) == [f".out.{os.getpid()}.run"]
+
+
+@pytest.mark.parametrize("first", [claimed, lambda folder: replacing_folder(folder, bool)])
+@pytest.mark.parametrize("second", [claimed, lambda folder: replacing_folder(folder, bool)])
+def test_of_two_threads_on_one_folder_one_is_refused_and_the_other_goes_on(tmp_path, first, second):
+    entered, leave = threading.Event(), threading.Event()
+
+    def held():
+        with first(tmp_path / "out"):
+            entered.set()
+            assert leave.wait(60)
+
+    with ThreadPoolExecutor(1) as pool:
+        working = pool.submit(held)
+        assert entered.wait(60)
+        before = names(tmp_path)
+        with (
+            pytest.raises(OutputError, match="another run of this process is writing to this folder"),
+            second(tmp_path / "out"),
+        ):
+            pass
+        assert names(tmp_path) == before
+        leave.set()
+        working.result()
+    with second(tmp_path / "out"):
+        pass
+
+
+def test_of_many_threads_on_one_folder_at_once_none_removes_what_another_writes(tmp_path):
+    start = threading.Barrier(8)
+
+    def write(number):
+        start.wait(60)
+        try:
+            with claimed(tmp_path / "out"), replacing_folder(tmp_path / "out", lambda name: name == "a") as hidden:
+                (hidden / "a").write_text(str(number))
+        except OutputError:
+            return None
+        return str(number)
+
+    with ThreadPoolExecutor(8) as pool:
+        written = {number for number in pool.map(write, range(8)) if number}
+    assert (tmp_path / "out" / "a").read_text() in written
+    assert names(tmp_path) == ["out"]
+
+
+def test_the_thread_that_claimed_a_folder_may_claim_it_again_and_keeps_it(tmp_path):
+    with claimed(tmp_path / "out"):
+        with claimed(tmp_path / "out"):
+            pass
+        assert names(tmp_path) == [f".out.{os.getpid()}.run"]
+    assert names(tmp_path) == []
+
+
+def test_folders_beside_each_other_are_written_at_the_same_time(tmp_path):
+    with claimed(tmp_path / "a"), ThreadPoolExecutor(1) as pool:
+        pool.submit(lambda: claimed(tmp_path / "b").__enter__()).result()

@@ -9,6 +9,7 @@ import os
 import re
 import secrets
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,16 +62,16 @@ def replacing_folder(folder: Path, is_ours: Callable[[str], bool]) -> Iterator[P
     """Yield an empty hidden folder; when the block ends well it takes the place of ``folder``, else it is removed.
 
     Of an older folder, the entries for whose names ``is_ours`` is false are kept. Where ``folder`` is a link, what it points
-    to is replaced and the link stays.
+    to is replaced and the link stays. The folder is ``claimed`` meanwhile.
 
     Raises
     ------
     OutputError
-        Another process is writing the same folder, or the operating system refuses; an older folder is unchanged.
+        Another thread or process is writing the same folder, or the operating system refuses; an older folder is unchanged.
     """
     folder = folder.resolve()
     hidden, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{end}") for end in ("part", "old"))
-    with explained(folder):
+    with claimed(folder), explained(folder):
         try:
             aside = _left_behind(folder)
             hidden.mkdir(parents=True)
@@ -85,26 +86,58 @@ def replacing_folder(folder: Path, is_ours: Callable[[str], bool]) -> Iterator[P
 
 @contextmanager
 def claimed(folder: Path) -> Iterator[None]:
-    """Keep other processes from claiming or replacing a folder while the block runs.
+    """Keep all others, in this process and in others, from claiming or replacing a folder while the block runs.
+
+    The thread that claimed it may claim and replace it again.
 
     Raises
     ------
     OutputError
-        Another process has claimed it or is writing it, or the operating system refuses.
+        Another thread or process has claimed it or is writing it, or the operating system refuses.
     """
     folder = folder.resolve()
+    is_outermost = _hold(folder)
     mark = folder.with_name(f".{folder.name}.{os.getpid()}.run")
     try:
-        with explained(folder):
-            mark.mkdir(parents=True, exist_ok=True)
-            _left_behind(folder)
+        if is_outermost:
+            with explained(folder):
+                mark.mkdir(parents=True, exist_ok=True)
+                _left_behind(folder)
         yield
     finally:
-        shutil.rmtree(mark, ignore_errors=True)
+        if is_outermost:
+            shutil.rmtree(mark, ignore_errors=True)
+            with _holders_lock:
+                _holders.pop(folder, None)
+
+
+_holders: dict[Path, tuple[int, int]] = {}
+"""Folder that is claimed in this process -> process and thread that hold it; what a fork copied is of another process."""
+
+_holders_lock = threading.Lock()
+
+
+def _hold(folder: Path) -> bool:
+    """Note that this thread holds a folder, and return whether it did not before.
+
+    Raises
+    ------
+    OutputError
+        Another thread of this process holds it.
+    """
+    own = (os.getpid(), threading.get_ident())
+    with _holders_lock:
+        holder = _holders.get(folder)
+        if holder and holder[0] == own[0] and holder != own:
+            raise OutputError(
+                f"another run of this process is writing to this folder: {folder}; wait for it, or choose another --out"
+            )
+        _holders[folder] = own
+    return holder != own
 
 
 def _left_behind(folder: Path) -> list[Path]:
-    """Remove what killed runs had half written and return what they had set aside.
+    """Remove what killed runs had half written and return what they had set aside; the folder must be held.
 
     Raises
     ------

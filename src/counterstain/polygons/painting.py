@@ -1,0 +1,62 @@
+"""Fill polygons: rings in, pixels out. A pixel belongs to a ring that holds its centre."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from counterstain.polygons.rings import Ring
+
+
+def paint(labels: NDArray[np.int32], rings: Sequence[Ring], first: int) -> None:
+    """Write a number into the pixels of each ring: ``first`` into those of the first ring, and so on; the later ring wins.
+
+    Parameters
+    ----------
+    labels : (h, w) int32, changed in place.
+    rings : open, in pixels of ``labels``; what lies outside is left out.
+    """
+    if not rings:
+        return
+    number, row, left, right = _spans(rings)
+    _fill(labels, number + first, row, left, right)
+
+
+def _spans(rings: Sequence[Ring]) -> tuple[NDArray[np.int64], ...]:
+    """Scan the rings row by row and return, per run of pixels inside one: ring, row, first column and column after the last.
+
+    The centre of row r is at r + 0.5. A ring crosses it an even number of times; the runs lie between the odd and the even
+    crossings.
+    """
+    ring = np.repeat(np.arange(len(rings)), [len(points) for points in rings])
+    start, stop = np.concatenate([*rings]), np.concatenate([np.roll(points, -1, axis=0) for points in rings])
+    first, end = (np.ceil(rows - 0.5).astype(np.int64) for rows in np.sort([start[:, 0], stop[:, 0]], axis=0))
+    edge = np.repeat(np.arange(len(start)), end - first)
+    row = _counted(first, end)
+    slope = (stop[edge, 1] - start[edge, 1]) / (stop[edge, 0] - start[edge, 0])
+    crossing = start[edge, 1] + (row + 0.5 - start[edge, 0]) * slope
+    order = np.lexsort((crossing, row, ring[edge]))
+    columns = np.ceil(crossing[order] - 0.5).astype(np.int64)
+    return ring[edge][order][::2], row[order][::2], columns[::2], columns[1::2]
+
+
+def _fill(
+    labels: NDArray[np.int32],
+    number: NDArray[np.int64],
+    row: NDArray[np.int64],
+    left: NDArray[np.int64],
+    right: NDArray[np.int64],
+) -> None:
+    """Write each run's number into the part of it that lies in the array."""
+    height, width = labels.shape
+    left, right = left.clip(0, width), right.clip(0, width)
+    inside = (row >= 0) & (row < height)
+    number, row, left, right = number[inside], row[inside], left[inside], right[inside]
+    labels[np.repeat(row, right - left), _counted(left, right)] = np.repeat(number, right - left)
+
+
+def _counted(first: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return all whole numbers from each first to before its end, one after the other."""
+    lengths = end - first
+    offsets = np.repeat(first - np.concatenate([[0], np.cumsum(lengths)[:-1]]), lengths)
+    return offsets + np.arange(lengths.sum())
