@@ -8,11 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from conformance.workers import WorkersConformance
 from dask_processes import running, wait_for
 from PIL import Image
 from tables import assert_same_cells
 
-from counterstain import cluster, passes, pipeline, worker
+from counterstain import cluster, pipeline, worker
 from counterstain.cells import parts, seams, segment
 from counterstain.cells.segment import CellOptions
 from counterstain.cluster import Cluster, cluster_at, model_at
@@ -21,9 +22,12 @@ from counterstain.inference.backend import available_threads
 from counterstain.inference.bundle import MANIFEST, default_bundle_path, load_bundle, write_bundle
 from counterstain.inference.classical import ClassicalBackend
 from counterstain.inference.names import load_backend
-from counterstain.passes import Errand
+from counterstain.passes import here, on_disk
+from counterstain.passes.on_disk import Subject
+from counterstain.passes.workers import Errand
 from counterstain.pipeline import AnalyzeOptions, analyze
 from counterstain.slides.opening import open_slide
+from counterstain.tiling.glass import find_tissue
 from counterstain.training.synthesis.render import synthetic_field
 from counterstain.worker import cut_block, infer_tiles
 
@@ -84,15 +88,26 @@ def assert_same(one, other, at_least=500):
 
 
 @pytest.mark.slow
+class TestTheWorkersOfACluster(WorkersConformance):
+    @pytest.fixture
+    def subject(self, slide):
+        return Subject(slide=slide, backend=ClassicalBackend(), tissue=find_tissue(slide))
+
+    @pytest.fixture
+    def workers(self, at_work, path, slide):
+        return at_work.workers_for(path, slide, MPP)
+
+
+@pytest.mark.slow
 def test_a_killed_worker_changes_nothing(tmp_path, path, slide, alone, at_work, monkeypatch):
     monkeypatch.setattr(cluster, "TILES_PER_TASK", 1)
-    monkeypatch.setattr(passes, "blocks", lambda size: seams.blocks(size, 400))
+    monkeypatch.setattr(on_disk, "blocks", lambda size: seams.blocks(size, 400))
     pids = at_work.client.run(os.getpid)
     tiles, cut = [], []
 
-    def kill_one(done, total):
-        tiles.append((done, total))
-        if done == 2:
+    def kill_one(progress):
+        (tiles if progress.stage == "tiles" else cut).append((progress.done, progress.total))
+        if progress.stage == "tiles" and progress.done == 2:
             victim = wait_for(lambda: next((place for place, keys in at_work.client.processing().items() if keys), None), "")
             os.kill(pids[victim], signal.SIGKILL)
 
@@ -102,7 +117,6 @@ def test_a_killed_worker_changes_nothing(tmp_path, path, slide, alone, at_work, 
         ClassicalBackend(),
         work=tmp_path / "work",
         on_progress=kill_one,
-        on_block=lambda done, total: cut.append((done, total)),
         workers=workers,
     )
     assert_same(on_cluster, alone)
@@ -119,13 +133,13 @@ def test_glass_is_left_out_where_one_machine_leaves_it_out_and_a_finished_folder
     monkeypatch.setattr(pipeline, "IN_MEMORY_PIXELS", 1000)
     one = analyze(slide, ClassicalBackend(), work=tmp_path / "one")
     workers = at_work.workers_for(path, slide, MPP)
-    tiles = []
+    told = []
     for _ in range(2):
         spread = analyze(
             slide,
             ClassicalBackend(),
             work=tmp_path / "spread",
-            on_progress=lambda done, total: tiles.append((done, total)),
+            on_progress=told.append,
             workers=workers,
         )
         assert_same(
@@ -134,6 +148,7 @@ def test_glass_is_left_out_where_one_machine_leaves_it_out_and_a_finished_folder
                 one, maps=dataclasses.replace(one.maps, planes={n: Read(p) for n, p in one.maps.planes.items()})
             ),
         )
+    tiles = [(step.done, step.total) for step in told if step.stage == "tiles"]
     assert tiles == [(number, 6) for number in range(1, 7)]
 
 
@@ -153,19 +168,17 @@ def test_when_the_scheduler_is_lost_the_slide_fails_and_one_machine_goes_on_from
 
     told = []  # several tiles may be done when the scheduler dies
 
-    def kill_the_scheduler(done, total):
-        told.append(done)
-        if done == 2:
+    def kill_the_scheduler(progress):
+        told.append(progress.done)
+        if progress.done == 2:
             scheduler.started[0].kill()
 
     workers = at_work.workers_for(path, slide, MPP)
     with pytest.raises(SlideError, match=r"half\.png: the scheduler was lost; start it .* goes on from here"):
         analyze(slide, ClassicalBackend(), work=tmp_path / "work", on_progress=kill_the_scheduler, workers=workers)
-    tiles = []
-    finished = analyze(
-        slide, ClassicalBackend(), work=tmp_path / "work", on_progress=lambda done, total: tiles.append((done, total))
-    )
-    assert tiles[0] == (told[-1] + 1, 6)
+    after = []
+    finished = analyze(slide, ClassicalBackend(), work=tmp_path / "work", on_progress=after.append)
+    assert (after[0].stage, after[0].done, after[0].total) == ("tiles", told[-1] + 1, 6)
     np.testing.assert_array_equal(finished.cells["cell_id"], alone.cells["cell_id"])
 
 
@@ -259,7 +272,7 @@ def test_an_interrupted_run_stops_waiting_for_workers(tmp_path, path, slide, at_
 def test_few_tasks_are_in_flight_however_many_tiles_there_are(tmp_path, path, slide, alone, at_work, monkeypatch):
     monkeypatch.setattr(cluster, "TILES_PER_TASK", 1)
     monkeypatch.setattr(cluster, "IN_FLIGHT", 3)
-    monkeypatch.setattr(passes, "blocks", lambda size: seams.blocks(size, 400))
+    monkeypatch.setattr(on_disk, "blocks", lambda size: seams.blocks(size, 400))
     first_done, in_flight = cluster.SlideWorkers._first_done, []
 
     def counted(self, tasks):
@@ -274,7 +287,7 @@ def test_few_tasks_are_in_flight_however_many_tiles_there_are(tmp_path, path, sl
 
 @pytest.mark.slow
 def test_the_workers_find_the_size_limit_of_the_published_rule(tmp_path, path, slide, at_work, monkeypatch):
-    monkeypatch.setattr(passes, "blocks", lambda size: seams.blocks(size, 400))
+    monkeypatch.setattr(on_disk, "blocks", lambda size: seams.blocks(size, 400))
     options = AnalyzeOptions(cells=CellOptions(decoder="deepliif"))
     one = analyze(slide, ClassicalBackend(), options)
 
@@ -282,6 +295,7 @@ def test_the_workers_find_the_size_limit_of_the_published_rule(tmp_path, path, s
         raise AssertionError("a block is decoded in the process that asks")
 
     monkeypatch.setattr(segment, "areas_px", not_here)
+    monkeypatch.setattr(here, "areas_px", not_here)
     monkeypatch.setattr(parts, "segment_block", not_here)
     workers = at_work.workers_for(path, slide, MPP)
     assert_same(analyze(slide, ClassicalBackend(), options, work=tmp_path / "work", workers=workers), one)

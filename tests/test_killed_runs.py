@@ -16,10 +16,11 @@ CHILD = """
 import os, signal, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from counterstain import passes, pipeline
+from counterstain import pipeline
 from counterstain.cells import seams
 from counterstain.cli.main import main
 from counterstain.inference.names import BACKENDS
+from counterstain.passes import here, on_disk
 from counterstain.stitching import work
 from test_passes import SmallTiles
 
@@ -40,8 +41,8 @@ def half_a_line(log, keep, *_):
     log._file.flush()
 
 pipeline.IN_MEMORY_PIXELS = 1000
-passes.blocks = lambda size: seams.blocks(size, 400)
-passes.put = at_a_moment(passes.put)
+on_disk.blocks = lambda size: seams.blocks(size, 400)
+here.put = at_a_moment(here.put)
 work.TileLog.add = at_a_moment(work.TileLog.add, half_a_line)
 os.replace = at_a_moment(os.replace)
 BACKENDS["classical"] = lambda threads: SmallTiles()

@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 from tables import assert_same_cells
 
-from counterstain import passes, pipeline
+from counterstain import pipeline
 from counterstain.cells import parts, seams
 from counterstain.cells.segment import CellOptions
 from counterstain.errors import OutputError, SlideError, UsageError
 from counterstain.geometry import Box
 from counterstain.inference.classical import ClassicalBackend
 from counterstain.panel import DEFAULT_PANEL
-from counterstain.passes import needed
+from counterstain.passes import here, on_disk, workers
+from counterstain.passes.on_disk import needed
 from counterstain.pipeline import AnalyzeOptions, analyze
 from counterstain.slides.array import ArraySlide
 from counterstain.slides.base import Resolution
@@ -71,7 +72,7 @@ def small_limits(request, monkeypatch):
     if "in_memory" in request.fixturenames:
         request.getfixturevalue("in_memory")
     monkeypatch.setattr(pipeline, "IN_MEMORY_PIXELS", 1000)
-    monkeypatch.setattr(passes, "blocks", lambda size: seams.blocks(size, 400))
+    monkeypatch.setattr(on_disk, "blocks", lambda size: seams.blocks(size, 400))
 
 
 def assert_same(one, other):
@@ -93,11 +94,13 @@ def test_cells_of_a_slide_on_disk_are_those_in_memory(tmp_path, slide, in_memory
 
 
 def test_glass_costs_nothing(tmp_path, slide):
-    backend, progress = SmallTiles(), []
-    analysis = analyze(slide, backend, work=tmp_path, on_progress=lambda done, total: progress.append((done, total)))
+    backend, told = SmallTiles(), []
+    analysis = analyze(slide, backend, work=tmp_path, on_progress=told.append)
     every = len(pipeline.grid_of(slide, backend.manifest))
     assert backend.tiles < 0.45 * every
-    assert progress == [(number, backend.tiles) for number in range(1, backend.tiles + 1)]
+    tiles, shown = [step for step in told if step.stage == "tiles"], sum(keep.size.area for keep, _ in analysis.tiles)
+    assert [(step.done, step.total) for step in tiles] == [(number, backend.tiles) for number in range(1, backend.tiles + 1)]
+    assert tiles[-1].done_mpx == tiles[-1].total_mpx == pytest.approx(shown / 1e6)
     assert analysis.tissue_mm2 == pytest.approx((SIDE / 2 * MPP / 1000) ** 2, rel=0.1)
 
 
@@ -138,7 +141,7 @@ def test_no_thread_outlives_a_run_that_fails(tmp_path, slide, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "no space")
 
-    monkeypatch.setattr(passes, "put", full)
+    monkeypatch.setattr(here, "put", full)
     with pytest.raises(OutputError, match="the disk is full") as caught:  # whose traceback keeps what had begun
         analyze(slide, SmallTiles(), work=tmp_path)
     assert caught.value.__traceback__
@@ -158,7 +161,7 @@ def test_other_pixels_of_the_same_name_size_and_tissue_are_refused(tmp_path, sli
 def test_a_run_of_other_versions_is_refused(tmp_path, slide, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         analyze(slide, SmallTiles(1), work=tmp_path)
-    monkeypatch.setattr(passes, "package_versions", lambda: {**package_versions(), "scipy": "0.0"})
+    monkeypatch.setattr(on_disk, "package_versions", lambda: {**package_versions(), "scipy": "0.0"})
     with pytest.raises(UsageError, match=r"other settings: version of scipy was '.*' and is '0.0'; repeat it with those"):
         analyze(slide, SmallTiles(), work=tmp_path)
 
@@ -174,7 +177,7 @@ from counterstain.slides.array import ArraySlide
 from counterstain.slides.base import Resolution
 pipeline.IN_MEMORY_PIXELS = 1000
 slide = ArraySlide(tissue_in_a_corner(), name="corner", resolution=Resolution(0.25, "option"))
-report = lambda done, total: print(done, flush=True)
+report = lambda progress: print(progress.done, flush=True)
 analyze(slide, SmallTiles(), work=Path(sys.argv[1]), on_progress=report)
 """
 
@@ -235,7 +238,7 @@ def test_only_the_planes_that_cells_need_are_kept_unless_modalities_are_asked_fo
 
 
 def test_without_zarr_the_command_that_installs_it_is_named(tmp_path, slide, monkeypatch):
-    monkeypatch.setattr(passes.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(workers.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(SlideError, match=r'pip install "counterstain\[slides\]"'):
         analyze(slide, SmallTiles(), work=tmp_path)
 
@@ -244,7 +247,7 @@ def test_a_full_disk_is_an_output_error_that_names_the_folder(tmp_path, slide, m
     def full(*args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(passes, "put", full)
+    monkeypatch.setattr(here, "put", full)
     with pytest.raises(OutputError, match="the disk is full"):
         analyze(slide, SmallTiles(), work=tmp_path / "work")
 

@@ -45,9 +45,10 @@ def test_two_runs_are_the_same_to_the_bit(backend):
 
 
 def test_every_tile_is_reported(backend):
-    calls = []
-    analyze(slide_of(disks(600)), backend, on_progress=lambda done, total: calls.append((done, total)))
-    assert calls == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    told = []
+    analyze(slide_of(disks(600)), backend, on_progress=told.append)
+    assert [(step.stage, step.done, step.total) for step in told] == [("tiles", number, 4) for number in range(1, 5)]
+    assert told[-1].done_mpx == told[-1].total_mpx == 0.36
 
 
 def test_the_result_does_not_depend_on_the_batch_size(backend):

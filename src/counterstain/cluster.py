@@ -10,9 +10,9 @@ lost, leaves what it leaves when it is done once.
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count, islice
@@ -31,7 +31,8 @@ from counterstain.geometry import Box
 from counterstain.inference.backend import Backend, available_threads
 from counterstain.inference.names import BACKENDS, Engine
 from counterstain.inference.openvino import Precision
-from counterstain.passes import Errand
+from counterstain.inference.stopwatch import Stopwatch
+from counterstain.passes.workers import Errand
 from counterstain.slides.base import Slide
 from counterstain.tiling.grid import Tile
 from counterstain.tiling.quality import TileQuality
@@ -94,21 +95,31 @@ class SlideWorkers:
     source: Source
     number: int = 0
 
-    def infer(self, tiles: Sequence[Tile], errand: Errand) -> Iterator[tuple[Tile, TileQuality]]:
+    @property
+    def needs_folder(self) -> bool:
+        """True: all that processes share is a file system."""
+        return True
+
+    def infer(
+        self, tiles: Sequence[Tile], errand: Errand, stopwatch: Stopwatch
+    ) -> Generator[tuple[Tile, TileQuality], None, None]:
         """Yield each tile when a worker has written its maps; see ``Workers.infer``."""
         groups = [tuple(tiles[first : first + TILES_PER_TASK]) for first in range(0, len(tiles), TILES_PER_TASK)]
-        for group in self._spread(infer_tiles, groups, errand):
-            yield from group
+        with stopwatch("network"), closing(self._spread(infer_tiles, groups, errand)) as done:
+            for group in done:
+                yield from group
 
-    def measure(self, blocks: Sequence[Box], decoder: Decoder, errand: Errand) -> Iterator[NDArray[np.int64]]:
+    def measure(self, blocks: Sequence[Box], decoder: Decoder, errand: Errand) -> Generator[NDArray[np.int64], None, None]:
         """Yield the sizes of the nuclei of each block; see ``Workers.measure``."""
         return self._spread(measure_block, blocks, errand, decoder=decoder)
 
-    def cut(self, blocks: Sequence[Box], rules: Rules, errand: Errand) -> Iterator[Box]:
+    def cut(self, blocks: Sequence[Box], rules: Rules, errand: Errand) -> Generator[tuple[Box, int], None, None]:
         """Yield each block when a worker has written its table; see ``Workers.cut``."""
         return self._spread(cut_block, blocks, errand, rules=rules)
 
-    def _spread(self, work: Callable[..., Done], parts: Sequence[Any], errand: Errand, **more: Any) -> Iterator[Done]:
+    def _spread(
+        self, work: Callable[..., Done], parts: Sequence[Any], errand: Errand, **more: Any
+    ) -> Generator[Done, None, None]:
         """Yield what the workers make of each part, in the order in which they are done.
 
         Raises

@@ -1,7 +1,7 @@
 """From a slide to an ``Analysis``: tiles, network, maps, cells, scores. The whole path on one screen.
 
 A slide that fits is analysed in memory and nothing is written. A larger one leaves its maps and finished blocks in a folder of
-work, from which an interrupted run goes on; see ``passes``.
+work, from which an interrupted run goes on; see ``passes.on_disk``.
 """
 
 from dataclasses import dataclass, field, replace
@@ -13,13 +13,16 @@ from numpy.typing import NDArray
 from counterstain.analysis import Analysis
 from counterstain.cells.segment import CellOptions, area_warning, segment
 from counterstain.cells.table import CellColumns, CellTable
-from counterstain.errors import SlideError, UsageError
-from counterstain.geometry import MPP_AT_1X, Box
+from counterstain.errors import CounterstainError, SlideError, UsageError
+from counterstain.geometry import MPP_AT_1X, Size
 from counterstain.inference.backend import Backend, available_threads
 from counterstain.inference.bundle import Manifest
 from counterstain.inference.run import grid_of, infer
 from counterstain.inference.stopwatch import Stopwatch
-from counterstain.passes import OnProgress, Run, Workers, passes_on_disk
+from counterstain.passes.here import ThisProcess
+from counterstain.passes.on_disk import Ears, Subject, begun, cut_missing, errand_for, infer_missing
+from counterstain.passes.workers import Workers
+from counterstain.progress import OnProgress, PartsDone, unheard
 from counterstain.scoring.base import Population, Score
 from counterstain.scoring.names import DEFAULT, scorers
 from counterstain.scoring.regions import Region, outside_warnings, score_regions
@@ -71,8 +74,7 @@ def analyze(
     options: AnalyzeOptions = AnalyzeOptions(),
     *,
     work: Path | None = None,
-    on_progress: OnProgress | None = None,
-    on_block: OnProgress | None = None,
+    on_progress: OnProgress = unheard,
     workers: Workers | None = None,
 ) -> Analysis:
     """Infer the modalities of a slide, segment and classify its nuclei, and score them.
@@ -83,10 +85,9 @@ def analyze(
     backend : the model.
     work : folder for the maps of a slide with more than ``IN_MEMORY_PIXELS``. The same call goes on with what it finds there;
         the caller removes the folder when the result, whose maps lie in it, is no longer needed.
-    on_progress : called after every tile.
-    on_block : called after every block of a slide with maps on disk that is cut into nuclei.
-    workers : other processes that do the work, with ``work`` between them and this one whatever the size of the slide; the
-        result is the same.
+    on_progress : called after every tile, and after every block of a slide with maps on disk that is cut into nuclei.
+    workers : who does the work; None is this process. Others have ``work`` between them and this one whatever the size of the
+        slide; the result is the same.
 
     Raises
     ------
@@ -105,23 +106,12 @@ def analyze(
     rules = scorers(options.scores)
     manifest, stopwatch = backend.manifest, Stopwatch()
     with stopwatch("total"):
-        grid = grid_of(slide, manifest)
         with stopwatch("read"):
-            tissue = find_tissue(slide)
-        run = Run(
-            slide=slide,
-            backend=backend,
-            grid=grid,
-            tissue=tissue,
-            on_progress=on_progress,
-            on_block=on_block,
-            stopwatch=stopwatch,
-            workers=workers,
-            cutting_threads=cutting_threads(options.threads),
-        )
-        maps, cells, tiles = _passes(run, options, work)
+            subject = Subject(slide=slide, backend=backend, tissue=find_tissue(slide))
+        workers = workers or this_process(subject, options)
+        maps, cells, tiles = _passes(subject, options, workers, work, Ears(on_progress=on_progress, stopwatch=stopwatch))
         with stopwatch("scores"):
-            whole = Population(cells=cells, area_mm2=tissue.area_mm2, resolution=slide.resolution)
+            whole = Population(cells=cells, area_mm2=subject.tissue.area_mm2, resolution=slide.resolution)
             scores = score_regions(whole, options.regions, rules)
     return Analysis(
         slide=slide,
@@ -131,7 +121,7 @@ def analyze(
         cells=cells,
         scores=scores,
         overview_sha256=digest(shown),
-        tissue_mm2=tissue.area_mm2,
+        tissue_mm2=subject.tissue.area_mm2,
         tiles=tiles,
         regions=options.regions,
         warnings=(*warnings_of(slide, manifest, cells, scores, tiles), *outside_warnings(options.regions, slide.size)),
@@ -139,36 +129,45 @@ def analyze(
     )
 
 
-def _passes(run: Run, options: AnalyzeOptions, work: Path | None) -> tuple[Maps, CellTable, TileQualities]:
-    """Take the way that the slide needs. Workers share a folder even where memory would do, and leave no glass out there."""
-    fits = run.grid.size.area <= IN_MEMORY_PIXELS
-    if fits and run.workers is None:
-        return passes_in_memory(run, options)
-    return passes_on_disk(
-        replace(run, tissue=everywhere(run.tissue)) if fits else run,
-        options.cells,
-        _checked_work(run, work),
-        batch_size=options.batch_size,
-        modalities=options.modalities,
-        restart=options.restart,
-    )
+def this_process(subject: Subject, options: AnalyzeOptions) -> ThisProcess:
+    """Return this process as the one that works on a slide."""
+    threads = cutting_threads(options.threads)
+    return ThisProcess(slide=subject.slide, backend=subject.backend, batch_size=options.batch_size, cutting_threads=threads)
 
 
-def passes_in_memory(run: Run, options: AnalyzeOptions) -> tuple[Maps, CellTable, TileQualities]:
+Found = tuple[Maps, CellTable, TileQualities]
+
+
+def _passes(subject: Subject, options: AnalyzeOptions, workers: Workers, work: Path | None, ears: Ears) -> Found:
+    """Take the way that the slide needs. Where memory would do, the way over a folder leaves no glass out either."""
+    size = grid_of(subject.slide, subject.backend.manifest).size
+    fits = size.area <= IN_MEMORY_PIXELS
+    if fits and not workers.needs_folder:
+        return passes_in_memory(subject, options, ears)
+    if work is None:
+        raise _without_work(subject.slide, size, fits=fits)
+    chosen = replace(subject, tissue=everywhere(subject.tissue)) if fits else subject
+    errand = errand_for(chosen, options.cells, work, modalities=options.modalities)
+    maps = begun(chosen, errand, restart=options.restart)
+    tiles = infer_missing(chosen, errand, workers, ears)
+    return maps, cut_missing(chosen, maps, options.cells, errand, workers, ears), tiles
+
+
+def passes_in_memory(subject: Subject, options: AnalyzeOptions, ears: Ears) -> Found:
     """Infer every tile, glass or not, and cut the nuclei."""
-    manifest = run.backend.manifest
-    judged: list[tuple[Box, TileQuality]] = []
+    slide, backend, manifest = subject.slide, subject.backend, subject.backend.manifest
+    grid = grid_of(slide, manifest)
+    count, qualities = PartsDone("tiles", (tile.keep for tile in grid), ears.on_progress), []
 
-    def count(tile: Tile, quality: TileQuality) -> None:
-        judged.append((tile.keep, quality))
-        if run.on_progress:
-            run.on_progress(len(judged), len(run.grid))
+    def done(tile: Tile, quality: TileQuality) -> None:
+        qualities.append((tile.keep, quality))
+        count.add(tile.keep)
 
-    tiles = infer(run.slide, run.backend, run.grid, batch_size=options.batch_size, on_tile=count, stopwatch=run.stopwatch)
-    maps = stitch(tiles, size=run.grid.size, mpp=manifest.mpp, panel=manifest.panel)
-    with run.stopwatch("cells"):
-        cells = segment(run.slide, maps, options.cells, decoder=manifest.decoder, threads=run.cutting_threads)
-    return maps, cells, tuple(judged)
+    tiles = infer(slide, backend, grid, batch_size=options.batch_size, on_tile=done, stopwatch=ears.stopwatch)
+    maps = stitch(tiles, size=grid.size, mpp=manifest.mpp, panel=manifest.panel)
+    with ears.stopwatch("cells"):
+        cells = segment(slide, maps, options.cells, decoder=manifest.decoder, threads=cutting_threads(options.threads))
+    return maps, cells, tuple(qualities)
 
 
 def cutting_threads(threads: int | None) -> int:
@@ -197,15 +196,14 @@ def check_countable(slide: Slide, shown: NDArray[np.uint8]) -> None:
         raise SlideError(f"{slide.name} is all one colour, RGB {colour}: there is no tissue to analyse")
 
 
-def _checked_work(run: Run, work: Path | None) -> Path:
-    if work is None and run.workers:
-        raise UsageError("other processes can work on a slide only in a folder that they share; give one (work=...)")
-    if work is None:
-        raise SlideError(
-            f"{run.slide.name} has {run.grid.size.area:,} px at the resolution of the model, more than the "
-            f"{IN_MEMORY_PIXELS:,} that are analysed in memory; give a folder for its maps (work=...)"
-        )
-    return work
+def _without_work(slide: Slide, size: Size, *, fits: bool) -> CounterstainError:
+    """Return the error of a slide, of a size at the resolution of the model, that needs a folder of work and has none."""
+    if fits:
+        return UsageError("other processes can work on a slide only in a folder that they share; give one (work=...)")
+    return SlideError(
+        f"{slide.name} has {size.area:,} px at the resolution of the model, more than the "
+        f"{IN_MEMORY_PIXELS:,} that are analysed in memory; give a folder for its maps (work=...)"
+    )
 
 
 def warnings_of(

@@ -13,15 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterstain.cells.decoder import Decoder
-from counterstain.cells.parts import part_path, write_part
-from counterstain.cells.segment import Rules, areas_px, segment_block
+from counterstain.cells.segment import Rules
 from counterstain.errors import BundleError, OutputError, SlideError, UsageError
-from counterstain.files import explained
 from counterstain.geometry import Box, Size
 from counterstain.inference.backend import Backend
 from counterstain.inference.names import Engine, load_backend
 from counterstain.inference.openvino import Precision
-from counterstain.passes import CELLS, Errand, opened_maps, written
+from counterstain.inference.stopwatch import Stopwatch
+from counterstain.passes.here import ThisProcess
+from counterstain.passes.workers import Errand
 from counterstain.slides.base import Resolution, Slide
 from counterstain.slides.opening import open_slide
 from counterstain.stitching.work import holds
@@ -85,32 +85,29 @@ def infer_tiles(
         The worker does not see the folder of work, or cannot write to it.
     """
     with _at_work:
-        backend = _backend(model)
-        slide = _slide(source, backend.manifest.mpp)
-        _check_shared(errand)
-        maps = opened_maps(slide, backend.manifest, errand)
-        return tuple(written(slide, backend, maps, errand, tiles=tiles, batch_size=model.batch_size))
+        return tuple(_ready(source, model, errand).infer(tiles, errand, Stopwatch()))
 
 
 def measure_block(block: Box, *, decoder: Decoder, source: Source, model: Model, errand: Errand) -> NDArray[np.int64]:
     """Return the (n,) int64 sizes in pixels of the nuclei of a block; raises what ``infer_tiles`` raises."""
     with _at_work:
-        backend = _backend(model)
-        slide = _slide(source, backend.manifest.mpp)
-        _check_shared(errand)
-        return areas_px(opened_maps(slide, backend.manifest, errand), block, decoder)
+        (sizes,) = _ready(source, model, errand).measure([block], decoder, errand)
+        return sizes
 
 
-def cut_block(block: Box, *, rules: Rules, source: Source, model: Model, errand: Errand) -> Box:
-    """Write the table of a block and return the block; raises what ``infer_tiles`` raises."""
+def cut_block(block: Box, *, rules: Rules, source: Source, model: Model, errand: Errand) -> tuple[Box, int]:
+    """Write the table of a block and return both it and the number of its nuclei; raises what ``infer_tiles`` raises."""
     with _at_work:
-        backend = _backend(model)
-        slide = _slide(source, backend.manifest.mpp)
-        _check_shared(errand)
-        maps = opened_maps(slide, backend.manifest, errand)
-        with explained(errand.work):
-            write_part(part_path(errand.work / CELLS, block), segment_block(slide, maps, block, rules))
-        return block
+        (done,) = _ready(source, model, errand).cut([block], rules, errand)
+        return done
+
+
+def _ready(source: Source, model: Model, errand: Errand) -> ThisProcess:
+    """Return this process with the model loaded and the slide open, once it is sure that it has what the command has."""
+    backend = _backend(model)
+    slide = _slide(source, backend.manifest.mpp)
+    _check_shared(errand)
+    return ThisProcess(slide=slide, backend=backend, batch_size=model.batch_size)
 
 
 @lru_cache(maxsize=1)

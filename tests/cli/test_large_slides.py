@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from counterstain import passes, pipeline
+from counterstain import pipeline
 from counterstain.cli import batch
 from counterstain.outputs import names
+from counterstain.passes import here
 
 
 @pytest.fixture
@@ -41,15 +42,15 @@ def test_tables_and_outlines_are_those_of_a_slide_in_memory_and_no_work_is_left(
 
 
 def test_an_interrupted_run_is_refused_other_options_and_finished_with_its_own(field, run, monkeypatch):
-    put = passes.put
+    put = here.put
 
     def interrupted(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(passes, "put", interrupted)
+    monkeypatch.setattr(here, "put", interrupted)
     assert run("analyze", "field.png", "--out", "out", "--bundle", "classical").exit_code == 130
     assert (field / "out" / ".field.work").is_dir()
-    monkeypatch.setattr(passes, "put", put)
+    monkeypatch.setattr(here, "put", put)
     refused = run("analyze", "field.png", "--out", "out", "--bundle", "classical", "--threshold", "0.9")
     assert refused.exit_code == 1
     assert "threshold was 0.5 and is 0.9" in refused.stderr

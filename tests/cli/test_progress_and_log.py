@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from rich.console import Console
-from rich.progress import Progress, TextColumn
+from rich.progress import Progress as Shown
+from rich.progress import TextColumn
 
 from counterstain.cli import progress
 from counterstain.cli.progress import JsonLines, Pace, TerminalBars, progress_bars
 from counterstain.cli.run_log import FILE_NAME, RunLog
+from counterstain.progress import Progress
 
 
 @pytest.fixture
@@ -28,22 +30,27 @@ def lines_of(text):
     return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
 
 
+def step(stage, done, total, mpx):
+    """What is told when some parts of equal size are done."""
+    return Progress(stage=stage, done=done, total=total, done_mpx=done * mpx, total_mpx=total * mpx)
+
+
 def test_pace_counts_only_what_this_run_has_done(clock):
-    pace = Pace(101, 111, 0.2)
-    assert pace.at(101) == (None, None)
+    pace = Pace(step("tiles", 101, 111, 0.2))
+    assert pace.at(step("tiles", 101, 111, 0.2)) == (None, None)
     clock[0] = 2.0
-    speed, left_s = pace.at(106)
+    speed, left_s = pace.at(step("tiles", 106, 111, 0.2))
     assert speed == pytest.approx(5 * 0.2 / 2.0)
     assert left_s == pytest.approx(5 * 2.0 / 5)
-    assert pace.at(111)[1] == 0
+    assert pace.at(step("tiles", 111, 111, 0.2))[1] == pytest.approx(0)
 
 
 def test_lines_of_json_come_at_most_once_a_second_but_for_the_first_and_the_last_of_a_stage(clock, capsys):
     lines = JsonLines().begin("a")
     for done in range(1, 9):
-        lines.step("tiles", done, 8, 0.5)
+        lines.step(step("tiles", done, 8, 0.5))
         clock[0] += 0.3
-    lines.step("cells", 1, 1, 4.0)
+    lines.step(step("cells", 1, 1, 4.0))
     lines.end(failed=True)
     told = lines_of(capsys.readouterr().err)
     assert [(line["stage"], line["done"]) for line in told] == [
@@ -65,19 +72,19 @@ def test_a_terminal_shows_speed_and_time_left(monkeypatch, clock, capsys):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     with progress_bars(1, quiet=False) as bars:
         bar = bars.begin("slide")
-        bar.step("tiles", 1, 4, 0.5)
+        bar.step(step("tiles", 1, 4, 0.5))
         clock[0] = 100.0
-        bar.step("tiles", 3, 4, 50.0)
+        bar.step(step("tiles", 3, 4, 0.5))
     assert "0.0 Mpx/s, 0:00:50 left" in capsys.readouterr().err
 
 
 def test_slides_at_work_at_once_have_a_bar_each_which_goes_with_its_slide():
     console = Console(file=io.StringIO(), force_terminal=True, width=150)
-    with Progress(TextColumn("{task.description} {task.completed}/{task.total} {task.fields[pace]}"), console=console) as shown:
+    with Shown(TextColumn("{task.description} {task.completed}/{task.total} {task.fields[pace]}"), console=console) as shown:
         bars = TerminalBars(shown, 2)
         first, second = bars.begin("one"), bars.begin("two")
-        first.step("cells", 3, 4, 0.5)
-        second.step("tiles", 1, 9, 0.5)
+        first.step(step("cells", 3, 4, 0.5))
+        second.step(step("tiles", 1, 9, 0.5))
         assert [(task.description, task.completed, task.total) for task in shown.tasks] == [
             ("images", 0, 2),
             ("one", 3, 4),
@@ -93,7 +100,7 @@ def test_lines_of_slides_at_work_at_once_are_whole_and_name_their_slide(capsys):
     def work(name):
         bar = bars.begin(name)
         for done in range(1, 51):
-            bar.step("tiles" if done % 2 else "cells", done, 50, 0.5)  # a new stage is told at once
+            bar.step(step("tiles" if done % 2 else "cells", done, 50, 0.5))  # a new stage is told at once
         bar.end()
 
     with ThreadPoolExecutor(4) as pool:

@@ -6,7 +6,8 @@ A part is an ``.npz`` of the columns, the outlines strung together and the numbe
 import os
 import secrets
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -21,11 +22,15 @@ from counterstain.cells.table import COLUMNS, Cells, Thresholds
 from counterstain.cells.threads import in_threads
 from counterstain.errors import OutputError
 from counterstain.geometry import Box
+from counterstain.progress import OnProgress, PartsDone, unheard
 from counterstain.slides.base import Slide
 from counterstain.slides.taking_turns import TakingTurns
 from counterstain.stitching.maps import Maps
 
 Content = TypeVar("Content")
+
+Cut = Callable[[Sequence[Box]], Generator[tuple[Box, int], None, None]]
+"""Writes the tables of blocks and yields each block, in any order, with the number of its nuclei."""
 
 _POINTS, _LENGTHS = "outline_points", "outline_lengths"
 _DAMAGES = (FileNotFoundError, zipfile.BadZipFile, EOFError, KeyError, ValueError)
@@ -80,7 +85,7 @@ def segment_kept(
     folder: Path,
     *,
     threads: int = 1,
-    on_block: Callable[[int, int], None] | None = None,
+    tell: OnProgress = unheard,
 ) -> KeptCells:
     """Return the table of the nuclei of some blocks, taking those that are in the folder from there.
 
@@ -89,26 +94,51 @@ def segment_kept(
     blocks : of one lattice, row by row, each of maps that are finished.
     folder : made when missing; gets the table of each block as soon as it is cut.
     threads : blocks that are cut at the same time.
-    on_block : called with the number of blocks done and of all blocks after each.
+    tell : hears of each block that is done.
+    """
+    cut = lambda missing: cut_blocks(slide, maps, missing, rules, folder, threads=threads)  # noqa: E731
+    return kept_cells(folder, blocks, rules.thresholds, cut, tell=tell)
+
+
+def kept_cells(folder: Path, blocks: Sequence[Box], thresholds: Thresholds, cut: Cut, *, tell: OnProgress) -> KeptCells:
+    """Return the table of the nuclei of some blocks; those without a table in the folder are cut first, by whoever does that.
+
+    Parameters
+    ----------
+    folder : made when missing; gets the table of each block as soon as it is cut.
+    blocks : of one lattice, row by row.
+    cut : writes the tables of some of the blocks into the folder.
+    tell : hears of each block that is done.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    shared, total = TakingTurns(slide), 0
-    counts = in_threads(lambda block: _kept(shared, maps, block, rules, folder), blocks, threads)
-    for done, count in enumerate(counts, start=1):
-        total += count
-        if on_block:
-            on_block(done, len(blocks))
-    return KeptCells(folder=folder, blocks=tuple(blocks), thresholds=rules.thresholds, count=total)
+    counts = _counts(folder, blocks, thresholds)
+    count = PartsDone("cells", blocks, tell)
+    count.before(counts)
+    with closing(cut([block for block in blocks if block not in counts])) as done:
+        for block, nuclei in done:
+            counts[block] = nuclei
+            count.add(block)
+    return KeptCells(folder=folder, blocks=tuple(blocks), thresholds=thresholds, count=sum(counts.values()))
 
 
-def _kept(slide: Slide, maps: Maps, block: Box, rules: Rules, folder: Path) -> int:
-    """Write the table of a block unless it is there, and return the number of its nuclei."""
-    path = part_path(folder, block)
-    part = read_part(path, rules.thresholds)
-    if part is None:
-        part = segment_block(slide, maps, block, rules)
-        write_part(path, part)
-    return len(part)
+def _counts(folder: Path, blocks: Sequence[Box], thresholds: Thresholds) -> dict[Box, int]:
+    """Return the number of nuclei of each block whose table is in the folder, whole."""
+    found = ((block, read_part(part_path(folder, block), thresholds)) for block in blocks)
+    return {block: len(part) for block, part in found if part is not None}
+
+
+def cut_blocks(
+    slide: Slide, maps: Maps, blocks: Sequence[Box], rules: Rules, folder: Path, *, threads: int = 1
+) -> Generator[tuple[Box, int], None, None]:
+    """Cut blocks and write the table of each into a folder; yield each, with the number of its nuclei, in their order."""
+    shared = TakingTurns(slide)
+
+    def written(block: Box) -> tuple[Box, int]:
+        cells = segment_block(shared, maps, block, rules)
+        write_part(part_path(folder, block), cells)
+        return block, len(cells)
+
+    yield from in_threads(written, blocks, threads)
 
 
 def part_path(folder: Path, block: Box) -> Path:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from counterstain.cells.seams import blocks
 from counterstain.cli.inputs import Input
 from counterstain.cli.kept import kept_result
 from counterstain.cli.progress import Bar, Bars
@@ -16,18 +15,22 @@ from counterstain.cli.run_log import RunLog
 from counterstain.errors import CounterstainError, SlideError, in_full
 from counterstain.files import claimed
 from counterstain.inference.backend import Backend
-from counterstain.inference.run import grid_of
 from counterstain.outputs.folder import check_apart, check_free, homes, write_folder
 from counterstain.outputs.names import formats_for, needs_modalities
 from counterstain.outputs.record import FILE_NAME, read_record
 from counterstain.outputs.summary import Failure
-from counterstain.passes import OnProgress, Workers
+from counterstain.passes.workers import Workers
 from counterstain.pipeline import AnalyzeOptions, analyze
+from counterstain.progress import OnProgress, Progress
 from counterstain.scoring.region_files import read_regions
 from counterstain.scoring.regions import Region
 from counterstain.slides.base import Slide, size_at
 from counterstain.slides.opening import as_unicode, open_slide
 from counterstain.stitching.work import SETTINGS, TILES, discard
+
+
+def _no_others(path: Path, slide: Slide, mpp: float | None) -> None:
+    """Leave the work on a slide to this process."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +48,8 @@ class Job:
     overwrite: bool = False
     regions: Path | None = None
     """File of the parts of every slide that are scored on their own."""
-    workers_for: Callable[[Path, Slide, float | None], Workers] | None = None
-    """From the file of a slide, open, and ``mpp`` to the processes that do the work; None is this process."""
+    workers_for: Callable[[Path, Slide, float | None], Workers | None] = _no_others
+    """From the file of a slide, open, and ``mpp`` to whoever does the work, None for this process."""
     at_once: int = 1
     """Images that are at work at the same time, each in a thread of its own; only other processes make that faster."""
     stop: threading.Event = field(default_factory=threading.Event)
@@ -155,8 +158,7 @@ def analyse_file(item: Input, job: Job, outcome: Outcome, bar: Bar) -> None:
         if kept:
             outcome.was_done(item.name, kept)
             return
-        workers = job.workers_for(item.path, slide, job.mpp) if job.workers_for else None
-        source = as_unicode(item.path)
+        workers, source = job.workers_for(item.path, slide, job.mpp), as_unicode(item.path)
         outcome.done(item.name, analyse_slide(slide, job, folder, source=source, bar=bar, workers=workers))
 
 
@@ -185,15 +187,12 @@ def analyse_slide(
     formats = _formats(slide, job)
     options = replace(job.options, modalities=needs_modalities(formats), restart=job.overwrite, regions=_regions(slide, job))
     work = work_of(folder)
-    grid = grid_of(slide, job.backend.manifest)
-    tile, block = (grid.size.area / 1e6 / count for count in (len(grid), len([*blocks(grid.size)])))
     analysis = analyze(
         slide,
         job.backend,
         options,
         work=work,
-        on_progress=_stoppable(lambda done, total: bar.step("tiles", done, total, tile), job.stop),
-        on_block=_stoppable(lambda done, total: bar.step("cells", done, total, block), job.stop),
+        on_progress=_stoppable(bar.step, job.stop),
         workers=workers,
     )
     analysis = replace(analysis, source=source, warnings=(*analysis.warnings, *_left_out(job.formats, formats)))
@@ -227,8 +226,8 @@ def remove_finished_work(folder: Path) -> None:
 def _stoppable(tell: OnProgress, stop: threading.Event) -> OnProgress:
     """Return ``tell`` as one that ends the work, as Ctrl-C does, once the run is to stop."""
 
-    def told(done: int, total: int) -> None:
-        tell(done, total)
+    def told(progress: Progress) -> None:
+        tell(progress)
         if stop.is_set():
             raise KeyboardInterrupt
 

@@ -6,16 +6,15 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal, Protocol
+from typing import Protocol
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Shown
 
 from counterstain.cli.console import visible
-
-Stage = Literal["tiles", "cells"]
-"""The network goes over tiles, then blocks of finished maps are cut into cells."""
+from counterstain.progress import Progress, Stage
 
 JSON_INTERVAL_S = 1.0
 """Between two lines of one stage; its first and last step are always told."""
@@ -24,8 +23,8 @@ JSON_INTERVAL_S = 1.0
 class Bar(Protocol):
     """Takes the progress of one image, from one thread."""
 
-    def step(self, stage: Stage, done: int, total: int, megapixels: float) -> None:
-        """Say that ``done`` of ``total`` parts of ``megapixels`` each are done in a stage, those of earlier runs included."""
+    def step(self, progress: Progress) -> None:
+        """Say how far the work on the image is."""
 
     def end(self, *, failed: bool = False) -> None:
         """End with the image."""
@@ -45,7 +44,7 @@ class Silence:
         """Show nothing."""
         return self
 
-    def step(self, stage: Stage, done: int, total: int, megapixels: float) -> None:
+    def step(self, progress: Progress) -> None:
         """Show nothing."""
 
     def end(self, *, failed: bool = False) -> None:
@@ -55,50 +54,50 @@ class Silence:
 class Pace:
     """Speed and time left of one stage, by what this run has done since the first step that was told."""
 
-    def __init__(self, done: int, total: int, megapixels: float) -> None:
-        self._first, self._start = done - 1, time.monotonic()
-        self._total, self._megapixels = total, megapixels
+    def __init__(self, first: Progress) -> None:
+        self._first_mpx, self._start = first.done_mpx, time.monotonic()
 
-    def at(self, done: int) -> tuple[float | None, float | None]:
+    def at(self, progress: Progress) -> tuple[float | None, float | None]:
         """Return megapixels per second and seconds left, both None as long as nothing can be said."""
-        seconds, parts = time.monotonic() - self._start, done - self._first - 1
-        if not parts or seconds <= 0:
-            return None, 0.0 if done == self._total else None
-        return parts * self._megapixels / seconds, (self._total - done) * seconds / parts
+        seconds, megapixels = time.monotonic() - self._start, progress.done_mpx - self._first_mpx
+        if not megapixels or seconds <= 0:
+            return None, 0.0 if progress.done == progress.total else None
+        return megapixels / seconds, (progress.total_mpx - progress.done_mpx) * seconds / megapixels
 
 
 class TerminalBars:
     """One bar for the images and below it one for each that is at work."""
 
-    def __init__(self, progress: Progress, images: int) -> None:
-        self._progress = progress
-        self._images: TaskID = progress.add_task("images", total=images, pace="")
+    def __init__(self, shown: Shown, images: int) -> None:
+        self._shown = shown
+        self._images: TaskID = shown.add_task("images", total=images, pace="")
 
     def begin(self, name: str) -> "TerminalBar":
         """Show a bar with the name of the image."""
-        return TerminalBar(self._progress, self._images, name)
+        return TerminalBar(self._shown, self._images, name)
 
 
 class TerminalBar:
     """The bar of one image, with its stage, megapixels per second and time left; it goes when the image is done."""
 
-    def __init__(self, progress: Progress, images: TaskID, name: str) -> None:
-        self._progress, self._images = progress, images
-        self._own: TaskID = progress.add_task(escape(visible(name)), total=None, pace="")
+    def __init__(self, shown: Shown, images: TaskID, name: str) -> None:
+        self._shown, self._images = shown, images
+        self._own: TaskID = shown.add_task(escape(visible(name)), total=None, pace="")
         self._stage: Stage | None = None
 
-    def step(self, stage: Stage, done: int, total: int, megapixels: float) -> None:
+    def step(self, progress: Progress) -> None:
         """Move the bar."""
-        if stage != self._stage:
-            self._stage, self._pace = stage, Pace(done, total, megapixels)
-        speed, left_s = self._pace.at(done)
+        if progress.stage != self._stage:
+            self._stage, self._pace = progress.stage, Pace(progress)
+        speed, left_s = self._pace.at(progress)
         shown = "" if speed is None or left_s is None else f"{speed:.1f} Mpx/s, {_clock(left_s)} left"
-        self._progress.update(self._own, completed=done, total=total, pace=f"{stage} {shown}".rstrip())
+        pace = f"{progress.stage} {shown}".rstrip()
+        self._shown.update(self._own, completed=progress.done, total=progress.total, pace=pace)
 
     def end(self, *, failed: bool = False) -> None:
         """Count the image as done and take its bar away."""
-        self._progress.remove_task(self._own)
-        self._progress.advance(self._images)
+        self._shown.remove_task(self._own)
+        self._shown.advance(self._images)
 
 
 class JsonLines:
@@ -116,13 +115,14 @@ class JsonLinesOfImage:
         self._slide, self._stage, self._told = name, "", 0.0
         self._tell("begin", 0, 1, None, None)
 
-    def step(self, stage: Stage, done: int, total: int, megapixels: float) -> None:
+    def step(self, progress: Progress) -> None:
         """Write a line, unless one of this image has just been written."""
+        stage, done, total = progress.stage, progress.done, progress.total
         is_first = stage != self._stage
         if is_first:
-            self._stage, self._pace = stage, Pace(done, total, megapixels)
+            self._stage, self._pace = stage, Pace(progress)
         if is_first or done == total or time.monotonic() - self._told >= JSON_INTERVAL_S:
-            self._tell(stage, done, total, *self._pace.at(done))
+            self._tell(stage, done, total, *self._pace.at(progress))
 
     def end(self, *, failed: bool = False) -> None:
         """Write the last line."""
@@ -157,8 +157,8 @@ def progress_bars(images: int, *, quiet: bool, as_json: bool = False) -> Iterato
         return
     texts = TextColumn("{task.description}"), TextColumn("{task.fields[pace]}")
     columns = (texts[0], BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), texts[1])
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        yield TerminalBars(progress, images)
+    with Shown(*columns, console=Console(stderr=True), transient=True) as shown:
+        yield TerminalBars(shown, images)
 
 
 def _clock(seconds: float) -> str:

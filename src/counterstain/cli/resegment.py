@@ -28,7 +28,7 @@ from counterstain.outputs.names import check_formats, default_formats, formats_f
 from counterstain.outputs.record import FILE_NAME, record
 from counterstain.outputs.results import Record, read_manifest, read_maps, read_qualities, results_in, sides_of
 from counterstain.outputs.summary import Failure, write_summary
-from counterstain.passes import CELLS
+from counterstain.passes.workers import CELLS
 from counterstain.pipeline import IN_MEMORY_PIXELS, cutting_threads, warnings_of
 from counterstain.scoring.base import Population
 from counterstain.scoring.names import DEFAULT, scorers
@@ -114,9 +114,7 @@ def _cells(folder: Path, manifest: Manifest, slide: Slide, maps: Maps, options: 
         if not resume(work, made_with, replace=True):
             record_settings(work, made_with)
         rules = rules_for(maps, options, decoder=decoder)
-        each = maps.size.area / 1e6 / len(chosen)
-        told = lambda done, total: bar.step("cells", done, total, each)  # noqa: E731
-        return segment_kept(slide, maps, chosen, rules, work / CELLS, threads=threads, on_block=told)
+        return segment_kept(slide, maps, chosen, rules, work / CELLS, threads=threads, tell=bar.step)
 
 
 def segmented(
