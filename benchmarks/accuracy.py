@@ -20,7 +20,7 @@ from counterstain.inference.backend import Backend
 from counterstain.inference.names import load_backend
 from counterstain.metrics.instances import detection_scores, match_points
 from counterstain.metrics.pixels import NEGATIVE, POSITIVE, confusion_matrix, pixel_scores
-from counterstain.outputs.pictures import write_segmentation
+from counterstain.outputs.images.pictures import write_segmentation
 from counterstain.pipeline import analyze
 from counterstain.slides.opening import open_slide
 

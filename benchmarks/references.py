@@ -12,7 +12,7 @@ from skimage.draw import polygon
 
 from counterstain.geometry import DEFAULT_MPP
 from counterstain.metrics.pixels import BACKGROUND, NEGATIVE, POSITIVE
-from counterstain.outputs.drawing import outline_pixels
+from counterstain.outputs.images.drawing import outline_pixels
 
 CLASSES = (NEGATIVE, POSITIVE)
 

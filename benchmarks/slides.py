@@ -26,7 +26,7 @@ from speed import peak_mb
 from counterstain import pipeline
 from counterstain.geometry import Box
 from counterstain.inference.names import load_backend
-from counterstain.outputs.folder import write_folder
+from counterstain.results.folder import write_folder
 from counterstain.slides.opening import open_slide
 from counterstain.training.synthesis.render import synthetic_field
 

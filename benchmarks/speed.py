@@ -24,9 +24,9 @@ from reporting import table, write_results
 
 from counterstain.inference.bundle import Bundle, default_bundle_path, load_bundle
 from counterstain.inference.names import load_backend
-from counterstain.outputs.folder import write_folder
 from counterstain.outputs.names import default_formats
 from counterstain.pipeline import analyze
+from counterstain.results.folder import write_folder
 from counterstain.slides.array import ArraySlide
 from counterstain.slides.base import Resolution
 

@@ -26,7 +26,7 @@ from counterstain.geometry import Box
 from counterstain.inference.backend import Backend
 from counterstain.inference.names import load_backend
 from counterstain.inference.run import grid_of, infer
-from counterstain.outputs.drawing import painted_labels
+from counterstain.outputs.images.drawing import painted_labels
 from counterstain.slides.base import Slide, size_at
 from counterstain.slides.opening import open_slide
 from counterstain.stitching.canvas import stitch

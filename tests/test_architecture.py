@@ -295,7 +295,7 @@ def test_the_installation_without_extras_has_no_training_library():
 
 
 @pytest.mark.parametrize(
-    "module", ["counterstain.pipeline", "counterstain.outputs.folder", "counterstain.cli.run", "counterstain.cli.demo_fields"]
+    "module", ["counterstain.pipeline", "counterstain.results.folder", "counterstain.cli.run", "counterstain.cli.demo_fields"]
 )
 def test_analysing_really_loads_no_torch(module):
     assert importlib.util.find_spec(module) is not None

@@ -15,10 +15,10 @@ import yaozarrs
 import zarr
 
 from counterstain.inference.names import load_backend
-from counterstain.outputs import levels
-from counterstain.outputs.folder import write_folder
+from counterstain.outputs.images import levels
 from counterstain.outputs.names import FORMATS
 from counterstain.pipeline import analyze
+from counterstain.results.folder import write_folder
 from counterstain.slides.array import ArraySlide
 from counterstain.slides.base import Resolution
 

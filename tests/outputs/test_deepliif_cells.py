@@ -11,7 +11,7 @@ from PIL import Image
 
 from counterstain.cells.deepliif import density_image, find_components, pixel_classes
 from counterstain.errors import OutputError
-from counterstain.outputs.deepliif_cells import (
+from counterstain.outputs.tables.deepliif_cells import (
     CellRecord,
     decoded,
     encoded,

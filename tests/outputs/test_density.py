@@ -6,7 +6,14 @@ from PIL import Image
 
 from counterstain.cells.table import COLUMNS, Cells
 from counterstain.geometry import Size
-from counterstain.outputs.density import LONGEST_SIDE_PX, MAXIMUM, heated, nuclei_in_pixels, nuclei_per_mm2, write_density
+from counterstain.outputs.images.density import (
+    LONGEST_SIDE_PX,
+    MAXIMUM,
+    heated,
+    nuclei_in_pixels,
+    nuclei_per_mm2,
+    write_density,
+)
 from counterstain.slides.array import ArraySlide
 from counterstain.slides.base import Resolution
 

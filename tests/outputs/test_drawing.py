@@ -6,8 +6,8 @@ from skimage.draw import polygon
 
 from counterstain.cells.table import COLUMNS, Cells
 from counterstain.geometry import Box
-from counterstain.outputs import drawing
-from counterstain.outputs.drawing import outline_pixels, painted_labels
+from counterstain.outputs.images import drawing
+from counterstain.outputs.images.drawing import outline_pixels, painted_labels
 
 
 def cells_of(rings):

@@ -9,7 +9,7 @@ import shapely
 from shapely.geometry import shape
 
 from counterstain.cells.table import COLUMNS, Cells
-from counterstain.outputs.geojson import write_geojson, write_geojson_gz
+from counterstain.outputs.tables.geojson import write_geojson, write_geojson_gz
 
 
 @pytest.fixture

@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 
 from counterstain.cells.table import COLUMNS as CELL_COLUMNS
-from counterstain.outputs import record as record_module
-from counterstain.outputs.folder import write_folder
-from counterstain.outputs.geojson import MEASUREMENTS
 from counterstain.outputs.names import FORMATS, writers_for
-from counterstain.outputs.record import read_record
-from counterstain.outputs.rescored import write_scores
-from counterstain.outputs.results import read_cells, read_manifest, results_in
-from counterstain.outputs.summary import COLUMNS as SUMMARY_COLUMNS
-from counterstain.outputs.summary import Failure, write_summary
+from counterstain.outputs.tables.geojson import MEASUREMENTS
 from counterstain.panel import DEFAULT_PANEL
+from counterstain.results import record as record_module
+from counterstain.results.folder import write_folder
+from counterstain.results.opening import read_cells, read_manifest, results_in
+from counterstain.results.record import read_record
+from counterstain.results.scores import write_scores
+from counterstain.results.summary import COLUMNS as SUMMARY_COLUMNS
+from counterstain.results.summary import Failure, write_summary
 from counterstain.scoring.names import DEFAULT, scorers
 from counterstain.scoring.regions import score_regions
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from counterstain.cells.table import COLUMNS, Cells, regrouped
 from counterstain.errors import OutputError
-from counterstain.outputs import annotated
-from counterstain.outputs.annotated import INTENSITIES
-from counterstain.outputs.h5ad import write_h5ad
+from counterstain.outputs.tables import annotated
+from counterstain.outputs.tables.annotated import INTENSITIES
+from counterstain.outputs.tables.h5ad import write_h5ad
 
 
 def drawn_cells(count):

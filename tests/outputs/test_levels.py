@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from counterstain.geometry import Box, Size
-from counterstain.outputs import levels
-from counterstain.outputs.levels import blocks_of_levels, halved, level_sizes
+from counterstain.outputs.images import levels
+from counterstain.outputs.images.levels import blocks_of_levels, halved, level_sizes
 
 SIDES = st.integers(1, 45)
 

@@ -13,10 +13,10 @@ from skimage.measure import block_reduce
 
 from counterstain.errors import OutputError
 from counterstain.geometry import Box, Size
-from counterstain.outputs import ome_tiff
-from counterstain.outputs.levels import BLOCK_PX, halved
-from counterstain.outputs.ome_tiff import write_ome_tiff
-from counterstain.outputs.ome_tiff_maps import read_ome_tiff
+from counterstain.outputs.images import ome_tiff
+from counterstain.outputs.images.levels import BLOCK_PX, halved
+from counterstain.outputs.images.ome_tiff import write_ome_tiff
+from counterstain.outputs.images.ome_tiff_maps import read_ome_tiff
 from counterstain.panel import DEFAULT_PANEL, Panel
 from counterstain.stitching.maps import Maps, Plane
 

@@ -8,8 +8,8 @@ from skimage.measure import block_reduce
 
 from counterstain.errors import OutputError
 from counterstain.geometry import Box, Size
-from counterstain.outputs import levels
-from counterstain.outputs.ome_zarr import read_ome_zarr, write_ome_zarr
+from counterstain.outputs.images import levels
+from counterstain.outputs.images.ome_zarr import read_ome_zarr, write_ome_zarr
 from counterstain.panel import DEFAULT_PANEL, Panel
 from counterstain.stitching.maps import Maps, Plane
 

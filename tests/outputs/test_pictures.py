@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from counterstain.outputs.pictures import write_modality, write_overlay, write_segmentation
+from counterstain.outputs.images.pictures import write_modality, write_overlay, write_segmentation
 
 LETTERS = {(0, 0, 0): ".", (255, 0, 0): "R", (0, 0, 255): "B", (0, 255, 0): "g", (240, 240, 240): " "}
 

@@ -9,7 +9,7 @@ import shapely
 import zarr
 
 from counterstain.cells.table import COLUMNS, Cells
-from counterstain.outputs.spatialdata import polygon, write_spatialdata
+from counterstain.outputs.tables.spatialdata import polygon, write_spatialdata
 from counterstain.slides.array import ArraySlide
 from counterstain.slides.base import Resolution
 

@@ -8,9 +8,9 @@ import pyarrow.parquet
 import pytest
 
 from counterstain.cells.table import COLUMNS, Cells
-from counterstain.outputs import parquet, tables
-from counterstain.outputs.parquet import read_parquet, write_parquet
-from counterstain.outputs.tables import read_csv, write_csv
+from counterstain.outputs.tables import cells_csv, parquet
+from counterstain.outputs.tables.cells_csv import read_csv, write_csv
+from counterstain.outputs.tables.parquet import read_parquet, write_parquet
 
 
 def test_csv_reads_back_as_the_table(analysis, tmp_path):
@@ -40,7 +40,9 @@ def test_parquet_keeps_types_and_says_its_version(analysis, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("write", "read", "module"), [(write_csv, read_csv, tables), (write_parquet, read_parquet, parquet)], ids=["csv", "parquet"]
+    ("write", "read", "module"),
+    [(write_csv, read_csv, cells_csv), (write_parquet, read_parquet, parquet)],
+    ids=["csv", "parquet"],
 )
 def test_a_table_written_in_groups_is_read_back_bit_for_bit(analysis, tmp_path, monkeypatch, write, read, module):
     monkeypatch.setattr(module, "ROWS_AT_ONCE", 2)

@@ -7,11 +7,11 @@ import pytest
 
 from counterstain.errors import OutputError
 from counterstain.geometry import Box
-from counterstain.outputs import record as record_module
-from counterstain.outputs.folder import write_folder
-from counterstain.outputs.record import read_record, record
-from counterstain.outputs.results import read_qualities, results_in
-from counterstain.outputs.tiles import COLUMNS, read_tiles, write_tiles
+from counterstain.outputs.tables.tiles import COLUMNS, read_tiles, write_tiles
+from counterstain.results import record as record_module
+from counterstain.results.folder import write_folder
+from counterstain.results.opening import read_qualities, results_in
+from counterstain.results.record import read_record, record
 from counterstain.scoring.region_files import read_regions
 from counterstain.slides.array import ArraySlide
 from counterstain.slides.base import Resolution

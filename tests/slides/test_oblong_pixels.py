@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from counterstain.cli.main import main
 from counterstain.geometry import Box, Size
 from counterstain.inference.classical import ClassicalBackend
-from counterstain.outputs.drawing import painted_labels
+from counterstain.outputs.images.drawing import painted_labels
 from counterstain.pipeline import analyze
 from counterstain.scoring.region_files import read_regions
 from counterstain.slides.array import ArraySlide

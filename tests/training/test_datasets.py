@@ -13,7 +13,7 @@ from PIL import Image
 
 from counterstain.cells.watershed import Watershed
 from counterstain.errors import TrainingError
-from counterstain.outputs.drawing import outline_pixels
+from counterstain.outputs.images.drawing import outline_pixels
 from counterstain.training.datasets import cache as cache_module
 from counterstain.training.datasets.batches import batches, jitter, to_batch
 from counterstain.training.datasets.cache import (

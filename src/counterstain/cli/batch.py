@@ -15,13 +15,13 @@ from counterstain.cli.run_log import RunLog
 from counterstain.errors import CounterstainError, SlideError, in_full
 from counterstain.files import claimed
 from counterstain.inference.backend import Backend
-from counterstain.outputs.folder import check_apart, check_free, homes, write_folder
 from counterstain.outputs.names import formats_for, needs_modalities
-from counterstain.outputs.record import FILE_NAME, read_record
-from counterstain.outputs.summary import Failure
 from counterstain.passes.workers import Workers
 from counterstain.pipeline import AnalyzeOptions, analyze
 from counterstain.progress import OnProgress, Progress
+from counterstain.results.folder import check_apart, check_free, homes, write_folder
+from counterstain.results.record import FILE_NAME, read_record
+from counterstain.results.summary import Failure
 from counterstain.scoring.region_files import read_regions
 from counterstain.scoring.regions import Region
 from counterstain.slides.base import Slide, size_at

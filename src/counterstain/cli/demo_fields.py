@@ -13,8 +13,8 @@ from counterstain.cli.run_log import FILE_NAME as LOG_NAME
 from counterstain.cli.run_log import RunLog
 from counterstain.errors import OutputError
 from counterstain.files import claimed
-from counterstain.outputs.record import read_record
-from counterstain.outputs.summary import FILE_NAME
+from counterstain.results.record import read_record
+from counterstain.results.summary import FILE_NAME
 from counterstain.slides.array import ArraySlide
 from counterstain.slides.base import Resolution
 from counterstain.training.synthesis.render import synthetic_field

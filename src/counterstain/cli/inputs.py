@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from counterstain.errors import SlideError, UnreadableSlideError, UsageError
-from counterstain.outputs.folder import is_output
-from counterstain.outputs.summary import FILE_NAME
+from counterstain.results.folder import is_output
+from counterstain.results.summary import FILE_NAME
 from counterstain.slides.companions import without_companions
 from counterstain.slides.opening import SLIDE_SUFFIXES, as_unicode, slide_name
 from counterstain.slides.sniffing import is_ome_zarr, is_zarr

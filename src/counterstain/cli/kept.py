@@ -7,8 +7,8 @@ from counterstain.cells.segment import thresholds_of
 from counterstain.errors import OutputError
 from counterstain.inference.backend import Backend
 from counterstain.outputs.names import writers_for
-from counterstain.outputs.record import read_record
 from counterstain.pipeline import AnalyzeOptions
+from counterstain.results.record import read_record
 from counterstain.slides.base import Slide
 from counterstain.slides.thumbnail import digest, overview
 

@@ -13,8 +13,8 @@ from counterstain.cells.table import CellTable
 from counterstain.cli.console import show_columns, show_error, show_warning
 from counterstain.errors import CounterstainError, in_full
 from counterstain.geometry import Size
-from counterstain.outputs.rescored import FILE_NAME, write_scores
-from counterstain.outputs.results import Record, read_cells, resolution_of, results_in, sides_of
+from counterstain.results.opening import Record, read_cells, resolution_of, results_in, sides_of
+from counterstain.results.scores import FILE_NAME, write_scores
 from counterstain.scoring.base import Population
 from counterstain.scoring.names import DEFAULT, HEADINGS, MAIN, scorers
 from counterstain.scoring.region_files import read_regions

@@ -23,13 +23,13 @@ from counterstain.errors import CounterstainError, UsageError, in_full
 from counterstain.files import claimed, explained
 from counterstain.inference.bundle import Manifest
 from counterstain.inference.stopwatch import Stopwatch
-from counterstain.outputs.folder import check_apart, check_free, homes, write_folder
 from counterstain.outputs.names import check_formats, default_formats, formats_for
-from counterstain.outputs.record import FILE_NAME, record
-from counterstain.outputs.results import Record, read_manifest, read_maps, read_qualities, results_in, sides_of
-from counterstain.outputs.summary import Failure, write_summary
 from counterstain.passes.workers import CELLS
 from counterstain.pipeline import IN_MEMORY_PIXELS, cutting_threads, warnings_of
+from counterstain.results.folder import check_apart, check_free, homes, write_folder
+from counterstain.results.opening import Record, read_manifest, read_maps, read_qualities, results_in, sides_of
+from counterstain.results.record import FILE_NAME, record
+from counterstain.results.summary import Failure, write_summary
 from counterstain.scoring.base import Population
 from counterstain.scoring.names import DEFAULT, scorers
 from counterstain.scoring.region_files import read_regions

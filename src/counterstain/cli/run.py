@@ -21,8 +21,8 @@ from counterstain.files import explained
 from counterstain.geometry import mpp_of_magnification
 from counterstain.inference.names import load_backend
 from counterstain.outputs.names import check_formats, default_formats, skipped_formats
-from counterstain.outputs.summary import Failure, write_summary
 from counterstain.pipeline import AnalyzeOptions
+from counterstain.results.summary import Failure, write_summary
 from counterstain.scoring.names import DEFAULT, scorers
 from counterstain.scoring.region_files import read_regions
 from counterstain.slides.opening import as_unicode

@@ -13,7 +13,7 @@ from counterstain.cli.console import show_warning
 from counterstain.cli.shard import Shard
 from counterstain.errors import OutputError
 from counterstain.files import explained
-from counterstain.outputs.record import finite
+from counterstain.results.record import finite
 from counterstain.versions import package_versions
 
 FILE_NAME = "counterstain.log"

@@ -9,13 +9,13 @@ from pathlib import Path
 from counterstain.analysis import Analysis
 from counterstain.errors import OutputError, UsageError
 from counterstain.extras import missing, needs
-from counterstain.outputs.deepliif_cells import write_deepliif_cells
-from counterstain.outputs.density import write_density
-from counterstain.outputs.geojson import write_geojson, write_geojson_gz
-from counterstain.outputs.ome_tiff import write_ome_tiff
-from counterstain.outputs.pictures import write_modality, write_overlay, write_segmentation
-from counterstain.outputs.tables import write_csv
-from counterstain.outputs.tiles import write_tiles
+from counterstain.outputs.images.density import write_density
+from counterstain.outputs.images.ome_tiff import write_ome_tiff
+from counterstain.outputs.images.pictures import write_modality, write_overlay, write_segmentation
+from counterstain.outputs.tables.cells_csv import write_csv
+from counterstain.outputs.tables.deepliif_cells import write_deepliif_cells
+from counterstain.outputs.tables.geojson import write_geojson, write_geojson_gz
+from counterstain.outputs.tables.tiles import write_tiles
 from counterstain.panel import Panel
 
 WHOLE_IMAGE_PIXELS = 250_000_000
@@ -84,7 +84,7 @@ FORMATS: dict[str, Format] = {
     "geojson": Format(description="outlines for QuPath", writers=lambda _: {"cells.geojson": write_geojson}),
     "parquet": Format(
         description="one row per nucleus, typed",
-        writers=lambda _: {"cells.parquet": _late("parquet", "write_parquet")},
+        writers=lambda _: {"cells.parquet": _late("tables.parquet", "write_parquet")},
         needs=("pyarrow",),
     ),
     "tiles": Format(description="one row per tile: what is wrong with it", writers=lambda _: {"tiles.csv": write_tiles}),
@@ -95,20 +95,20 @@ FORMATS: dict[str, Format] = {
     ),
     "ome-zarr": Format(
         description="all inferred planes, of slides of any size",
-        writers=lambda _: {"maps.ome.zarr": _late("ome_zarr", "write_ome_zarr")},
+        writers=lambda _: {"maps.ome.zarr": _late("images.ome_zarr", "write_ome_zarr")},
         needs=("zarr",),
         is_default=False,
     ),
     "h5ad": Format(
         description="one row per nucleus, for scanpy and squidpy",
-        writers=lambda _: {"cells.h5ad": _late("h5ad", "write_h5ad")},
+        writers=lambda _: {"cells.h5ad": _late("tables.h5ad", "write_h5ad")},
         needs=("h5py",),
         extra="export",
         is_default=False,
     ),
     "spatialdata": Format(
         description="outlines and one row per nucleus, for SpatialData",
-        writers=lambda _: {"cells.spatialdata.zarr": _late("spatialdata", "write_spatialdata")},
+        writers=lambda _: {"cells.spatialdata.zarr": _late("tables.spatialdata", "write_spatialdata")},
         needs=("zarr", "pyarrow"),
         is_default=False,
     ),

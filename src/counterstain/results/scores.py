@@ -6,8 +6,8 @@ from typing import Any
 
 from counterstain.cells.table import CellTable
 from counterstain.files import replacing
-from counterstain.outputs.record import FILE_NAME as RECORD_NAME
-from counterstain.outputs.record import counts_of, finite, score_record
+from counterstain.results.record import FILE_NAME as RECORD_NAME
+from counterstain.results.record import counts_of, finite, score_record
 from counterstain.scoring.base import Score
 from counterstain.versions import FORMAT_VERSION
 

@@ -20,7 +20,7 @@ from counterstain.cells.deepliif import NOISE_SIZE, SEGMENTATION_THRESHOLD, dens
 from counterstain.errors import OutputError
 from counterstain.files import replacing
 from counterstain.geometry import Box
-from counterstain.outputs.drawing import painted_labels
+from counterstain.outputs.images.drawing import painted_labels
 from counterstain.slides.base import size_at
 
 Version = Literal[3, 4, 5, 6]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from counterstain.analysis import Analysis
 from counterstain.cells.table import COLUMNS, Cells, regrouped
-from counterstain.outputs.geojson import CLASSIFICATIONS
+from counterstain.outputs.tables.geojson import CLASSIFICATIONS
 from counterstain.versions import FORMAT_VERSION
 
 INTENSITIES = ("marker_mean", "marker_max", "dab_od_mean", "hematoxylin_od_mean", "dapi_mean", "lap2_mean")

@@ -5,7 +5,7 @@ import pytest
 
 from counterstain.errors import OutputError, UsageError
 from counterstain.outputs import names as format_names
-from counterstain.outputs.folder import check_apart, check_free, homes, is_output, write_folder, written_files
+from counterstain.results.folder import check_apart, check_free, homes, is_output, write_folder, written_files
 from counterstain.outputs.names import (
     FORMATS,
     WHOLE_IMAGE_PIXELS,

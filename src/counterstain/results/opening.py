@@ -11,11 +11,11 @@ from pydantic import ValidationError
 from counterstain.cells.table import Cells
 from counterstain.errors import OutputError, UsageError
 from counterstain.inference.bundle import Manifest
-from counterstain.outputs.ome_tiff_maps import read_ome_tiff
-from counterstain.outputs.record import FILE_NAME, read_record
-from counterstain.outputs.tables import read_csv
-from counterstain.outputs.tiles import FILE_NAME as TILES
-from counterstain.outputs.tiles import read_tiles
+from counterstain.outputs.images.ome_tiff_maps import read_ome_tiff
+from counterstain.results.record import FILE_NAME, read_record
+from counterstain.outputs.tables.cells_csv import read_csv
+from counterstain.outputs.tables.tiles import FILE_NAME as TILES
+from counterstain.outputs.tables.tiles import read_tiles
 from counterstain.panel import Panel
 from counterstain.slides.base import Resolution, Slide
 from counterstain.stitching.maps import Maps
@@ -150,10 +150,10 @@ def _first(
 
 
 def _read_parquet(path: Path) -> Cells:
-    cells: Cells = importlib.import_module("counterstain.outputs.parquet").read_parquet(path)
+    cells: Cells = importlib.import_module("counterstain.outputs.tables.parquet").read_parquet(path)
     return cells
 
 
 def _read_ome_zarr(path: Path, panel: Panel, mpp: float) -> Maps:
-    maps: Maps = importlib.import_module("counterstain.outputs.ome_zarr").read_ome_zarr(path, panel, mpp)
+    maps: Maps = importlib.import_module("counterstain.outputs.images.ome_zarr").read_ome_zarr(path, panel, mpp)
     return maps

@@ -12,7 +12,7 @@ import h5py
 
 from counterstain.analysis import Analysis
 from counterstain.files import replacing
-from counterstain.outputs.annotated import ROWS_AT_ONCE, Attributes, Kind, write_annotated
+from counterstain.outputs.tables.annotated import ROWS_AT_ONCE, Attributes, Kind, write_annotated
 
 
 def write_h5ad(analysis: Analysis, path: Path) -> None:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from counterstain.analysis import Analysis
 from counterstain.cells.table import Cells, regrouped
 from counterstain.files import replacing_folder
-from counterstain.outputs.annotated import ROWS_AT_ONCE, Attributes, Kind, Region, write_annotated
+from counterstain.outputs.tables.annotated import ROWS_AT_ONCE, Attributes, Kind, Region, write_annotated
 from counterstain.slides.base import Resolution
 from counterstain.versions import FORMAT_VERSION
 

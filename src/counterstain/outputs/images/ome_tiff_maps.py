@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from counterstain.errors import OutputError
 from counterstain.geometry import Box, Size
-from counterstain.outputs.ome_tiff import named_planes
+from counterstain.outputs.images.ome_tiff import named_planes
 from counterstain.panel import Panel
 from counterstain.slides.tiff import TIFF_ERRORS
 from counterstain.stitching.maps import Maps, Plane

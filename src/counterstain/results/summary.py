@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from counterstain.files import replacing
-from counterstain.outputs.record import read_record
+from counterstain.results.record import read_record
 from counterstain.scoring.names import MAIN
 
 FILE_NAME = "summary.csv"

@@ -11,7 +11,7 @@ import pyarrow.parquet
 from counterstain.analysis import Analysis
 from counterstain.cells.table import COLUMNS, Cells, regrouped
 from counterstain.files import replacing
-from counterstain.outputs.tables import without_outlines
+from counterstain.outputs.tables.cells_csv import without_outlines
 from counterstain.versions import FORMAT_VERSION
 
 ROWS_AT_ONCE = 65_536

@@ -2,8 +2,8 @@ import csv
 import dataclasses
 import math
 
-from counterstain.outputs.folder import write_folder
-from counterstain.outputs.summary import COLUMNS, Failure, write_summary
+from counterstain.results.folder import write_folder
+from counterstain.results.summary import COLUMNS, Failure, write_summary
 
 
 def rows_of(path):

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from counterstain.outputs.record import finite, read_record, record, write_record
+from counterstain.results.record import finite, read_record, record, write_record
 
 
 def test_a_record_is_strict_json_and_says_what_was_counted_and_how(analysis, tmp_path):

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from counterstain.analysis import Analysis
 from counterstain.files import replacing
 from counterstain.geometry import Box, Size
-from counterstain.outputs.levels import Block, blocks_of_levels, level_sizes, stacked
+from counterstain.outputs.images.levels import Block, blocks_of_levels, level_sizes, stacked
 from counterstain.panel import Channel, Colour, Panel
 
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://counterstain/maps")

@@ -15,8 +15,8 @@ from counterstain.analysis import Analysis
 from counterstain.errors import OutputError
 from counterstain.files import replacing_folder
 from counterstain.geometry import Size
-from counterstain.outputs.levels import BLOCK_PX, blocks_of_levels, level_sizes, stacked
-from counterstain.outputs.ome_tiff import named_planes
+from counterstain.outputs.images.levels import BLOCK_PX, blocks_of_levels, level_sizes, stacked
+from counterstain.outputs.images.ome_tiff import named_planes
 from counterstain.panel import Panel
 from counterstain.stitching.maps import Maps, Plane
 from counterstain.versions import FORMAT_VERSION

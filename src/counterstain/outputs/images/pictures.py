@@ -12,7 +12,7 @@ from PIL import Image
 from counterstain.analysis import Analysis
 from counterstain.files import replacing
 from counterstain.geometry import Box
-from counterstain.outputs.drawing import coloured, outline_pixels, painted_labels
+from counterstain.outputs.images.drawing import coloured, outline_pixels, painted_labels
 
 POSITIVE = (255, 0, 0)
 NEGATIVE = (0, 0, 255)

@@ -7,7 +7,7 @@ from counterstain.analysis import Analysis
 from counterstain.errors import OutputError
 from counterstain.files import replacing_folder
 from counterstain.outputs.names import writers_for
-from counterstain.outputs.record import FILE_NAME, read_record, write_record
+from counterstain.results.record import FILE_NAME, read_record, write_record
 from counterstain.panel import Panel
 
 

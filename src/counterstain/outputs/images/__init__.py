@@ -1,0 +1,1 @@
+"""An analysis to images: every plane that was inferred, and pictures for people."""
