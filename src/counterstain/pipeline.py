@@ -25,7 +25,7 @@ from counterstain.passes.workers import Workers
 from counterstain.progress import OnProgress, PartsDone, unheard
 from counterstain.scoring.base import Population, Score
 from counterstain.scoring.names import DEFAULT, scorers
-from counterstain.scoring.regions import Region, outside_warnings, score_regions
+from counterstain.scoring.regions import NO_REGIONS, Regions, region_warnings, score_regions
 from counterstain.slides.base import Slide, size_um
 from counterstain.slides.thumbnail import digest, overview
 from counterstain.stitching.canvas import stitch
@@ -54,8 +54,6 @@ class AnalyzeOptions:
     cells: CellOptions = field(default_factory=CellOptions)
     scores: tuple[str, ...] = DEFAULT
     """Names of the scores, in the order in which they are reported."""
-    regions: tuple[Region, ...] = ()
-    """Parts of the slide that are scored on their own."""
     batch_size: int = 1
     """Tiles that the model sees at once; no result depends on it."""
     modalities: bool = True
@@ -73,6 +71,7 @@ def analyze(
     backend: Backend,
     options: AnalyzeOptions = AnalyzeOptions(),
     *,
+    regions: Regions = NO_REGIONS,
     work: Path | None = None,
     on_progress: OnProgress = unheard,
     workers: Workers | None = None,
@@ -83,6 +82,7 @@ def analyze(
     ----------
     slide : open; the result keeps it for the outputs that show its pixels.
     backend : the model.
+    regions : parts of the slide that are scored on their own, beside the whole.
     work : folder for the maps of a slide with more than ``IN_MEMORY_PIXELS``. The same call goes on with what it finds there;
         the caller removes the folder when the result, whose maps lie in it, is no longer needed.
     on_progress : called after every tile, and after every block of a slide with maps on disk that is cut into nuclei.
@@ -112,7 +112,7 @@ def analyze(
         maps, cells, tiles = _passes(subject, options, workers, work, Ears(on_progress=on_progress, stopwatch=stopwatch))
         with stopwatch("scores"):
             whole = Population(cells=cells, area_mm2=subject.tissue.area_mm2, resolution=slide.resolution)
-            scores = score_regions(whole, options.regions, rules)
+            scores = score_regions(whole, regions.parts, rules)
     return Analysis(
         slide=slide,
         manifest=manifest,
@@ -123,8 +123,8 @@ def analyze(
         overview_sha256=digest(shown),
         tissue_mm2=subject.tissue.area_mm2,
         tiles=tiles,
-        regions=options.regions,
-        warnings=(*warnings_of(slide, manifest, cells, scores, tiles), *outside_warnings(options.regions, slide.size)),
+        regions=regions.parts,
+        warnings=(*warnings_of(slide, manifest, cells, scores, tiles), *region_warnings(regions, slide.size)),
         timings_s=_with_stitching(stopwatch),
     )
 

@@ -12,7 +12,7 @@ from counterstain.scoring.base import Population
 from counterstain.scoring.density import density, poisson, positive_density
 from counterstain.scoring.names import DEFAULT, scorers
 from counterstain.scoring.region_files import read_regions
-from counterstain.scoring.regions import Region, inside, outside_warnings, score_regions
+from counterstain.scoring.regions import Region, Regions, inside, region_warnings, score_regions
 from counterstain.slides.base import Resolution
 
 SQUARE = [[0, 0], [10, 0], [10, 10], [0, 10], [0, 0]]
@@ -37,14 +37,16 @@ def written(folder, content):
 
 
 def test_a_hole_is_not_part_of_the_region_and_x_comes_first(tmp_path):
-    (region,) = read_regions(written(tmp_path, feature({"type": "Polygon", "coordinates": [SQUARE, HOLE]})), 0.25)
+    (region,) = read_regions(written(tmp_path, feature({"type": "Polygon", "coordinates": [SQUARE, HOLE]})), 0.25).parts
     assert region.area_px() == shapely.Polygon(SQUARE, [HOLE]).area == 96
     assert inside(region, cells_at([(1, 1), (4.5, 4.5), (9.4, 0), (9.6, 0)])).tolist() == [True, False, True, False]
 
 
 def test_a_multipolygon_is_one_region(tmp_path):
     far = [[x + 20, y] for x, y in SQUARE]
-    (region,) = read_regions(written(tmp_path, feature({"type": "MultiPolygon", "coordinates": [[SQUARE], [far]]}, "two")), 1)
+    (region,) = read_regions(
+        written(tmp_path, feature({"type": "MultiPolygon", "coordinates": [[SQUARE], [far]]}, "two")), 1
+    ).parts
     assert (region.name, region.area_px()) == ("two", 200)
     assert inside(region, cells_at([(5, 5), (5, 15), (5, 25)])).tolist() == [True, False, True]
 
@@ -54,15 +56,15 @@ def test_features_come_as_a_collection_or_a_list_and_names_are_made_different(tm
     polygon = {"type": "Polygon", "coordinates": [SQUARE]}
     features = [feature(polygon, "tumour"), feature(polygon), feature(polygon, "tumour"), feature(polygon, "all")]
     content = {"type": "FeatureCollection", "features": features} if kind == "collection" else features
-    names = [region.name for region in read_regions(written(tmp_path, content), 1)]
+    names = [region.name for region in read_regions(written(tmp_path, content), 1).parts]
     assert names == ["tumour", "region 2", "tumour (2)", "all (2)"]
 
 
 def test_a_tissue_microarray_is_a_csv_of_boxes_in_micrometres_or_pixels(tmp_path):
     um = written(tmp_path, "name,row_um,col_um,height_um,width_um\nA1,0,0,5,5\nA2,0,5,5,5\n")
-    in_um = read_regions(um, 0.5)
+    in_um = read_regions(um, 0.5).parts
     px = written(tmp_path, "name,row_px,col_px,height_px,width_px\nA1,0,0,10,10\nA2,0,10,10,10\n")
-    for one, other in zip(in_um, read_regions(px, 0.5), strict=True):
+    for one, other in zip(in_um, read_regions(px, 0.5).parts, strict=True):
         assert one.name == other.name
         np.testing.assert_array_equal(one.polygons[0][0], other.polygons[0][0])
 
@@ -70,17 +72,17 @@ def test_a_tissue_microarray_is_a_csv_of_boxes_in_micrometres_or_pixels(tmp_path
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "columns"),
+        ("", "it is empty"),
         ("a,b\n1,2\n", "row, col, height and width"),
-        ("row_px,col_px,height_px,width_px\n1,2,x,4\n", "line 2"),
+        ("row_px,col_px,height_px,width_px\n1,2,x,4\n", "box 1: .*'x'"),
         ("row_px,col_px,height_px,width_px\n1,2,-3,4\n", "above 0"),
-        ("{", "not JSON"),
+        ("{", "is no GeoJSON"),
         ([], "no region"),
         ([3], "feature 1 is no GeoJSON"),
         (feature({"type": "Point", "coordinates": [1, 2]}), "is a Point"),
         (feature({"type": "Polygon", "coordinates": [[[0, 0], [1, 1], [0, 0]]]}), "four or more"),
         (feature({"type": "Polygon", "coordinates": 5}), "not those of a Polygon"),
-        (feature({"type": "Polygon", "coordinates": [[[0, 0], [1, 1], [2, 2], [0, 0]]]}, "line"), "line has no area"),
+        (feature({"type": "Polygon", "coordinates": [[[0, 0], [1, 1], [2, 2], [0, 0]]]}, "line"), "'line': it has no area"),
     ],
 )
 def test_a_wrong_file_is_refused_with_what_is_wrong(tmp_path, content, message):
@@ -93,7 +95,7 @@ def test_a_wrong_file_is_refused_with_what_is_wrong(tmp_path, content, message):
     [
         ('{"features": null}', "is no GeoJSON"),
         ('{"features": 5}', "is no GeoJSON"),
-        ("[" * 100_000, "is not JSON"),
+        ("[" * 100_000, "nested too deeply"),
         (json.dumps({"type": "Polygon", "coordinates": []}), "feature 1: .* a ring is missing"),
         (json.dumps({"type": "MultiPolygon", "coordinates": [[]]}), "feature 1: .* a ring is missing"),
         (json.dumps({"type": "Polygon", "coordinates": [[[0, 0], [9, 0], [9, 9], [0, 9]]]}), "the last like the first"),
@@ -137,9 +139,10 @@ def test_regions_beyond_the_slide_are_named():
         return Region(name=name, polygons=((np.array([[top, left], [top, right], [low, right], [low, left]], float),),))
 
     within = [box("in", 0, 0, 10, 20), box("rounded", -0.5, -0.5, 10.5, 20.5)]
-    assert outside_warnings(within, Size(10, 20)) == ()
+    assert region_warnings(Regions(parts=tuple(within)), Size(10, 20)) == ()
     beyond = [box(f"core {number}", 5, 5, 8, 30 + number) for number in range(6)] + [box("left", 0, -9, 5, 5)]
-    (warning,) = outside_warnings([*within, *beyond], Size(10, 20))
+    said, warning = region_warnings(Regions(parts=(*within, *beyond), left_out=("said",)), Size(10, 20))
+    assert said == "said"
     assert warning.startswith("7 of 9 regions reach beyond the slide (core 0, core 1, core 2, core 3, core 4, ...)")
 
 

@@ -23,7 +23,7 @@ from counterstain.results.folder import check_apart, check_free, homes, write_fo
 from counterstain.results.record import FILE_NAME, read_record
 from counterstain.results.summary import Failure
 from counterstain.scoring.region_files import read_regions
-from counterstain.scoring.regions import Region
+from counterstain.scoring.regions import NO_REGIONS, Regions
 from counterstain.slides.base import Slide, size_at
 from counterstain.slides.opening import as_unicode, open_slide
 from counterstain.stitching.work import SETTINGS, TILES, discard
@@ -171,7 +171,7 @@ def earlier_result(slide: Slide, job: Job, folder: Path) -> dict[str, Any] | Non
         Something else is in the way.
     """
     formats = _formats(slide, job)
-    kept = kept_result(folder, slide, job.backend, replace(job.options, regions=_regions(slide, job)), formats)
+    kept = kept_result(folder, slide, job.backend, job.options, _regions(slide, job), formats)
     if kept is None:
         check_free(folder, formats, job.backend.manifest.panel)
     return kept
@@ -185,12 +185,13 @@ def analyse_slide(
     A large slide keeps what is done in a hidden folder beside it, where the next run finds it when this one is interrupted.
     """
     formats = _formats(slide, job)
-    options = replace(job.options, modalities=needs_modalities(formats), restart=job.overwrite, regions=_regions(slide, job))
+    options = replace(job.options, modalities=needs_modalities(formats), restart=job.overwrite)
     work = work_of(folder)
     analysis = analyze(
         slide,
         job.backend,
         options,
+        regions=_regions(slide, job),
         work=work,
         on_progress=_stoppable(bar.step, job.stop),
         workers=workers,
@@ -234,8 +235,8 @@ def _stoppable(tell: OnProgress, stop: threading.Event) -> OnProgress:
     return told
 
 
-def _regions(slide: Slide, job: Job) -> tuple[Region, ...]:
-    return read_regions(job.regions, slide.resolution.sides) if job.regions else ()
+def _regions(slide: Slide, job: Job) -> Regions:
+    return read_regions(job.regions, slide.resolution.sides) if job.regions else NO_REGIONS
 
 
 def _formats(slide: Slide, job: Job) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from counterstain.inference.backend import Backend
 from counterstain.outputs.names import writers_for
 from counterstain.pipeline import AnalyzeOptions
 from counterstain.results.record import read_record
+from counterstain.scoring.regions import Regions
 from counterstain.slides.base import Slide
 from counterstain.slides.thumbnail import digest, overview
 
@@ -16,7 +17,7 @@ Record = dict[str, Any]
 
 
 def kept_result(
-    folder: Path, slide: Slide, backend: Backend, options: AnalyzeOptions, formats: tuple[str, ...]
+    folder: Path, slide: Slide, backend: Backend, options: AnalyzeOptions, regions: Regions, formats: tuple[str, ...]
 ) -> Record | None:
     """Return the record of the result in a folder when it is the one that is asked for; None when there is no result.
 
@@ -32,6 +33,7 @@ def kept_result(
     missing = [name for name in writers_for(formats, panel) if name not in content["files"] or not (folder / name).exists()]
     differences = [
         *_differences(content, slide, backend, options),
+        *_other_scores(content, options.scores, regions),
         *([f"it lacks {', '.join(missing)}"] if missing else []),
     ]
     if differences:
@@ -56,19 +58,15 @@ def _differences(content: Record, slide: Slide, backend: Backend, options: Analy
     found = [f"{name} was {was!r} and is {value!r}" for name, (was, value) in now.items() if was != value]
     if earlier.get("overview_sha256") != digest(overview(slide)):
         found.insert(0, "it is of another image")
-    return [*found, *_other_scores(content, options)]
+    return found
 
 
-def _other_scores(content: Record, options: AnalyzeOptions) -> list[str]:
+def _other_scores(content: Record, names: tuple[str, ...], regions: Regions) -> list[str]:
     """Return whether other scores are asked for, or those of other regions than were scored."""
-    were, are = ({score["name"] for score in content["scores"]}, {*options.scores})
+    were, scored = {score["name"] for score in content["scores"]}, _regions_of(content)
     return [
-        *([f"its scores were {', '.join(sorted(were))}"] if were != are else []),
-        *(
-            []
-            if _regions_of(content) == [(region.name, region.digest()) for region in options.regions]
-            else ["its regions are others"]
-        ),
+        *([] if were == {*names} else [f"its scores were {', '.join(sorted(were))}"]),
+        *([] if scored == [(region.name, region.digest()) for region in regions.parts] else ["its regions are others"]),
     ]
 
 

@@ -18,7 +18,7 @@ from counterstain.results.scores import FILE_NAME, write_scores
 from counterstain.scoring.base import Population
 from counterstain.scoring.names import DEFAULT, HEADINGS, MAIN, scorers
 from counterstain.scoring.region_files import read_regions
-from counterstain.scoring.regions import outside_warnings, score_regions
+from counterstain.scoring.regions import NO_REGIONS, region_warnings, score_regions
 from counterstain.versions import FORMAT_VERSION
 
 
@@ -61,11 +61,11 @@ def rescore(folder: Path, settings: Mapping[str, Any]) -> bool:
 def _rescore_one(folder: Path, content: Record, settings: Mapping[str, Any]) -> dict[str, Any]:
     cells = _classified(read_cells(folder, content), settings)
     slide, file = content["slide"], settings["regions"]
-    regions = read_regions(file, sides_of(content)) if file else ()
-    for message in () if settings["quiet"] else outside_warnings(regions, Size(slide["height_px"], slide["width_px"])):
+    regions = read_regions(file, sides_of(content)) if file else NO_REGIONS
+    for message in () if settings["quiet"] else region_warnings(regions, Size(slide["height_px"], slide["width_px"])):
         show_warning(folder.name, message)
     whole = Population(cells=cells, area_mm2=slide.get("tissue_mm2"), resolution=resolution_of(content))
-    scores = score_regions(whole, regions, scorers(settings["scores"] or DEFAULT))
+    scores = score_regions(whole, regions.parts, scorers(settings["scores"] or DEFAULT))
     return write_scores(folder, content, cells, scores, regions=str(file or ""))
 
 

@@ -33,7 +33,7 @@ from counterstain.results.summary import Failure, write_summary
 from counterstain.scoring.base import Population
 from counterstain.scoring.names import DEFAULT, scorers
 from counterstain.scoring.region_files import read_regions
-from counterstain.scoring.regions import outside_warnings, score_regions
+from counterstain.scoring.regions import NO_REGIONS, region_warnings, score_regions
 from counterstain.slides.base import Slide
 from counterstain.slides.opening import open_slide
 from counterstain.stitching.maps import Maps
@@ -128,9 +128,9 @@ def segmented(
 ) -> Analysis:
     """Return the analysis of a result whose maps were cut anew, as if the model had run again."""
     tissue_mm2, tiles = content["slide"].get("tissue_mm2"), read_qualities(folder, content, slide)
-    parts = read_regions(settings["regions"], slide.resolution.sides) if settings["regions"] else ()
+    regions = read_regions(settings["regions"], slide.resolution.sides) if settings["regions"] else NO_REGIONS
     whole = Population(cells=cells, area_mm2=tissue_mm2, resolution=slide.resolution)
-    scores = score_regions(whole, parts, scorers(settings["scores"] or DEFAULT))
+    scores = score_regions(whole, regions.parts, scorers(settings["scores"] or DEFAULT))
     return Analysis(
         slide=slide,
         manifest=manifest,
@@ -139,13 +139,13 @@ def segmented(
         cells=cells,
         scores=scores,
         tissue_mm2=tissue_mm2,
-        regions=parts,
+        regions=regions.parts,
         tiles=tiles,
         source=content["slide"]["source"],
         overview_sha256=content["slide"].get("overview_sha256", ""),
         warnings=(
             *warnings_of(slide, manifest, cells, scores, tiles),
-            *outside_warnings(parts, slide.size),
+            *region_warnings(regions, slide.size),
         ),
     )
 

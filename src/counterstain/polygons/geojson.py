@@ -6,8 +6,8 @@ import numpy as np
 
 from counterstain.polygons.rings import Polygon, Ring
 
-AREAS = ("Polygon", "MultiPolygon")
-"""Types of geometry that have an area."""
+FARTHEST_PX = 1e9
+"""No slide has a corner beyond."""
 
 
 def features_of(content: Any) -> list[Any]:
@@ -24,19 +24,26 @@ def features_of(content: Any) -> list[Any]:
     return features
 
 
-def polygons_of(geometry: dict[str, Any]) -> tuple[Polygon, ...]:
-    """Return the polygons of a geometry of one of the types ``AREAS``.
+def polygons_of(geometry: Any) -> tuple[Polygon, ...]:
+    """Return the polygons of a geometry: of a polygon, of several, or of a collection of such.
 
     Raises
     ------
-    TypeError, ValueError, IndexError, OverflowError
-        Its coordinates are not those of its type.
+    ValueError
+        It is no area, or its coordinates are not those of its type; the message says which.
     """
-    coordinates: Any = geometry.get("coordinates")
-    parts = [coordinates] if geometry.get("type") == "Polygon" else coordinates
-    polygons = tuple(tuple(open_ring(ring) for ring in part) for part in parts)
+    kind = geometry.get("type") if isinstance(geometry, dict) else None
+    if kind == "GeometryCollection" and isinstance(parts := geometry.get("geometries"), list):
+        return tuple(polygon for part in parts for polygon in polygons_of(part))
+    if kind not in ("Polygon", "MultiPolygon"):
+        raise ValueError(f"it is a {kind}, which has no area" if isinstance(kind, str) else "it has no geometry")
+    coordinates = geometry.get("coordinates")
+    try:
+        polygons = tuple(tuple(map(open_ring, part)) for part in ([coordinates] if kind == "Polygon" else coordinates))
+    except (TypeError, ValueError, IndexError, OverflowError) as error:
+        raise ValueError(f"its coordinates are not those of a {kind}: {error}") from error
     if not all(polygons) or not polygons:
-        raise ValueError("a ring is missing")
+        raise ValueError(f"its coordinates are not those of a {kind}: a ring is missing")
     return polygons
 
 
@@ -51,6 +58,8 @@ def open_ring(points: Any) -> Ring:
     ring = np.asarray([point[:2] for point in points], dtype=np.float64)
     if len(ring) < 4 or not np.isfinite(ring).all() or (ring[0] != ring[-1]).any():
         raise ValueError("a ring needs four or more points, the last like the first")
+    if np.abs(ring).max() > FARTHEST_PX:
+        raise ValueError("a corner is further away than any slide is large")
     return ring[:-1, ::-1]
 
 

@@ -32,7 +32,7 @@ def _spans(rings: Sequence[Ring]) -> tuple[NDArray[np.int64], ...]:
     start, stop = np.concatenate([*rings]), np.concatenate([np.roll(points, -1, axis=0) for points in rings])
     first, end = (np.ceil(rows - 0.5).astype(np.int64) for rows in np.sort([start[:, 0], stop[:, 0]], axis=0))
     edge = np.repeat(np.arange(len(start)), end - first)
-    row = _counted(first, end)
+    row = counted(first, end)
     slope = (stop[edge, 1] - start[edge, 1]) / (stop[edge, 0] - start[edge, 0])
     crossing = start[edge, 1] + (row + 0.5 - start[edge, 0]) * slope
     order = np.lexsort((crossing, row, ring[edge]))
@@ -52,10 +52,10 @@ def _fill(
     left, right = left.clip(0, width), right.clip(0, width)
     inside = (row >= 0) & (row < height)
     number, row, left, right = number[inside], row[inside], left[inside], right[inside]
-    labels[np.repeat(row, right - left), _counted(left, right)] = np.repeat(number, right - left)
+    labels[np.repeat(row, right - left), counted(left, right)] = np.repeat(number, right - left)
 
 
-def _counted(first: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[np.int64]:
+def counted(first: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return all whole numbers from each first to before its end, one after the other."""
     lengths = end - first
     offsets = np.repeat(first - np.concatenate([[0], np.cumsum(lengths)[:-1]]), lengths)

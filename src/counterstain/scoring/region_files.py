@@ -1,36 +1,42 @@
-"""Read regions: polygons that QuPath wrote as GeoJSON, or a CSV of boxes, such as the cores of a tissue microarray."""
+"""Read regions: objects that QuPath wrote as GeoJSON, or a CSV of boxes; either may be packed by gzip or in a zip."""
 
-import csv
-import json
-import math
+import gzip
+import io
+import zipfile
+import zlib
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import IO
 
 from counterstain.errors import UsageError
-from counterstain.polygons.geojson import AREAS, features_of, polygons_of
-from counterstain.polygons.rings import Polygon
-from counterstain.scoring.regions import Region
-
-Polygons = tuple[Polygon, ...]
-
-BOX = ("row", "col", "height", "width")
-"""Columns of a box, each with ``_px`` or ``_um``; ``name`` beside them is optional."""
+from counterstain.polygons.validity import fault_of
+from counterstain.scoring.region_boxes import boxes_in
+from counterstain.scoring.region_features import Named, features_in
+from counterstain.scoring.regions import Region, Regions
+from counterstain.spreadsheets import encoding_of
 
 ALL = "all"
 """The name of the whole slide, which no region may take."""
 
+SMALLEST_PX = 1.0
+"""Square pixels; what is smaller is no area but the rest of one, and a density on it would be of no meaning."""
+
+MOST_BYTES = 500_000_000
+"""Of the text of a file: more is no file of regions."""
+
 EXPECTED = (
-    "expected polygons as QuPath exports them (.geojson), or a CSV of boxes with row, col, height and width in _px or _um"
+    "expected areas as QuPath exports them (.geojson), or a CSV of boxes with row, col, height and width in _px or _um; "
+    "either may be packed as .gz or .zip"
 )
 
+_DAMAGES = (OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError, UnicodeError)
+"""What reading bytes, packed or not, raises; RuntimeError is that of a zip with a password."""
 
-def read_regions(path: Path, mpp: float | tuple[float, float]) -> tuple[Region, ...]:
-    """Return the regions in a file, each with a name of its own.
 
-    A region without a name is called ``region 1`` and so on, by its place in the file; when names repeat, the later ones get a
-    number. Only areas are regions: points and lines are refused, and so is a box or polygon without area.
+def read_regions(path: Path, mpp: float | tuple[float, float]) -> Regions:
+    """Return the regions in a file, each with a name of its own, and what was left out.
+
+    A region without a name has that of its class, or is called ``region 1`` and so on, by its place in the file; when names
+    repeat, the later ones get a number. Points, lines, and outlines that cross are refused, not mended.
 
     Parameters
     ----------
@@ -40,71 +46,66 @@ def read_regions(path: Path, mpp: float | tuple[float, float]) -> tuple[Region, 
     Raises
     ------
     UsageError
-        The file cannot be read, is of neither kind, holds no region, or one that is no area; the message says which.
+        The file cannot be read, is of neither kind, or holds no region, or one whose area is not clear; the message says which.
     """
+    left_out: tuple[str, ...] = ()
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        text = _text(path)
+    except (*_DAMAGES, ValueError) as error:
         raise UsageError(f"cannot read the regions {path}: {error}; {EXPECTED}") from error
-    named = _polygons(path, text) if text.lstrip()[:1] in ("{", "[") else _boxes(path, text, mpp)
-    if not named:
-        raise UsageError(f"{path} holds no region; {EXPECTED}")
-    regions = [Region(name=name, polygons=polygons) for name, polygons in _with_own_names(named)]
-    empty = [region.name for region in regions if not region.area_px() > 0]
-    if empty:
-        raise UsageError(f"{path}: {', '.join(empty)} has no area; draw it again, or take it out")
-    return tuple(regions)
-
-
-def _polygons(path: Path, text: str) -> list[tuple[str, Polygons]]:
     try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path} is not JSON: {error}; {EXPECTED}") from error
-    try:
-        features = features_of(content)
+        if text.lstrip()[:1] in ("{", "["):
+            named, left_out = features_in(text)
+        else:
+            named = boxes_in(text, mpp)
     except ValueError as error:
-        raise UsageError(f"{path} is no GeoJSON: {error}; {EXPECTED}") from error
-    return [_of_feature(path, number, feature) for number, feature in enumerate(features, start=1)]
+        raise UsageError(f"cannot use the regions {path}: {error}; {EXPECTED}") from error
+    if not named:
+        raise UsageError(f"{path} holds no region{''.join(f'; {message}' for message in left_out)}; {EXPECTED}")
+    parts = tuple(Region(name=name, polygons=polygons) for name, polygons in _with_own_names(named))
+    _check_areas(path, parts)
+    return Regions(parts=parts, left_out=left_out)
 
 
-def _of_feature(path: Path, number: int, feature: Any) -> tuple[str, Polygons]:
-    if not isinstance(feature, dict) or not isinstance(geometry := feature.get("geometry", feature), dict):
-        raise UsageError(f"{path}, feature {number} is no GeoJSON feature; {EXPECTED}")
-    properties = feature.get("properties") or {}
-    name = properties.get("name") if isinstance(properties, dict) else None
-    kind = geometry.get("type")
-    if kind not in AREAS:
-        raise UsageError(f"{path}, feature {number} is a {kind}, which has no area; export annotations that are areas only")
-    try:
-        return str(name or ""), polygons_of(geometry)
-    except (TypeError, ValueError, IndexError, OverflowError) as error:
-        raise UsageError(f"{path}, feature {number}: the coordinates are not those of a {kind}: {error}") from error
+def _text(path: Path) -> str:
+    """Return the text of a file, unpacked where it is packed."""
+    content = _within_limit(path.open("rb"))
+    if content.startswith(b"\x1f\x8b"):
+        content = _within_limit(gzip.GzipFile(fileobj=io.BytesIO(content)))
+    elif content.startswith(b"PK"):
+        content = _only_file(content)
+    return content.decode(encoding_of(content))
 
 
-def _boxes(path: Path, text: str, mpp: float | tuple[float, float]) -> list[tuple[str, Polygons]]:
-    rows = list(csv.DictReader(text.splitlines()))
-    columns = set(rows[0]) if rows else set()
-    unit = next((unit for unit in ("px", "um") if all(f"{side}_{unit}" in columns for side in BOX)), None)
-    if unit is None:
-        raise UsageError(f"{path} has the columns {sorted(map(str, columns))}; {EXPECTED}")
-    sides = (1.0, 1.0) if unit == "px" else mpp if isinstance(mpp, tuple) else (mpp, mpp)
-    return [_of_row(path, line, row, unit, sides) for line, row in enumerate(rows, start=2)]
+def _within_limit(file: IO[bytes] | gzip.GzipFile) -> bytes:
+    with file:
+        content = file.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise ValueError(f"it has more than {MOST_BYTES // 1_000_000} MB of text")
+    return content
 
 
-def _of_row(path: Path, line: int, row: dict[str, str], unit: str, sides: tuple[float, float]) -> tuple[str, Polygons]:
-    try:
-        values = [float(row[f"{side}_{unit}"]) for side in BOX]
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"{path}, line {line}: a box is four numbers: {error}") from error
-    top, left, height, width = (value / side for value, side in zip(values, sides * 2, strict=True))
-    if not (height > 0 and width > 0 and math.isfinite(top + left + height + width)):
-        raise UsageError(f"{path}, line {line}: height and width of a box must be above 0, got {height:g} and {width:g}")
-    low, right = top + height, left + width
-    return row.get("name") or "", ((np.array([[top, left], [top, right], [low, right], [low, left]]),),)
+def _only_file(content: bytes) -> bytes:
+    with zipfile.ZipFile(io.BytesIO(content)) as packed:
+        names = [name for name in packed.namelist() if not (name.endswith("/") or name.startswith("__MACOSX/"))]
+        if len(names) != 1:
+            held = ", ".join(names[:5]) or "nothing"
+            raise ValueError(f"a zip must hold one file, and it holds {held}")
+        return _within_limit(packed.open(names[0]))
 
 
-def _with_own_names(named: list[tuple[str, Polygons]]) -> list[tuple[str, Polygons]]:
+def _check_areas(path: Path, regions: tuple[Region, ...]) -> None:
+    faults = [f"{region.name!r}: {fault}" for region in regions if (fault := _fault(region))]
+    if faults:
+        more = f", and {len(faults) - 5} more" if len(faults) > 5 else ""
+        raise UsageError(f"{path}: {'; '.join(faults[:5])}{more}; draw it again, or take it out")
+
+
+def _fault(region: Region) -> str:
+    return fault_of(region.polygons) or ("" if region.area_px() >= SMALLEST_PX else "it has no area")
+
+
+def _with_own_names(named: Named) -> Named:
     taken, result = {ALL}, []
     for number, (name, part) in enumerate(named, start=1):
         wanted = own = name or f"region {number}"

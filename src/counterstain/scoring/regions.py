@@ -43,6 +43,19 @@ class Region:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Regions:
+    """The parts of a slide that are scored on their own."""
+
+    parts: tuple[Region, ...] = ()
+    left_out: tuple[str, ...] = ()
+    """Sentences about what else their file holds and is no region."""
+
+
+NO_REGIONS = Regions()
+"""Nothing is scored but the whole."""
+
+
 def score_regions(whole: Population, regions: Iterable[Region], scorers: Sequence[Scorer]) -> tuple[Score, ...]:
     """Score all nuclei, then those of each region.
 
@@ -67,11 +80,15 @@ def score_regions(whole: Population, regions: Iterable[Region], scorers: Sequenc
     return tuple(scores)
 
 
-def outside_warnings(regions: Iterable[Region], size: Size) -> tuple[str, ...]:
-    """Return a warning that names the regions that reach more than a pixel beyond a slide; none where none does.
+def region_warnings(regions: Regions, size: Size) -> tuple[str, ...]:
+    """Return what to tell people: what was left out, and which regions reach more than a pixel beyond a slide of a size.
 
-    Their density is too low, and they may have been drawn on another slide.
+    The density of such a region is too low, and it may have been drawn on another slide.
     """
+    return (*regions.left_out, *_beyond(regions.parts, size))
+
+
+def _beyond(regions: Iterable[Region], size: Size) -> tuple[str, ...]:
     stop = np.array([size.height, size.width]) + 1
     corners = {region.name: np.concatenate([rings[0] for rings in region.polygons]) for region in regions}
     beyond = [name for name, ring in corners.items() if ((ring < -1) | (ring > stop)).any()]

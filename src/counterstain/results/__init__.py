@@ -1,0 +1,1 @@
+"""The folder of results of one slide: written whole, and opened again."""
