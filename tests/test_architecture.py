@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from counterstain.cli.main import COMMANDS
+from counterstain.cli.main import COMMANDS, main
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "counterstain"
@@ -93,6 +93,20 @@ def late_imports(source):
     ]
 
 
+def options_of_commands():
+    """Return the long options of all commands, such as ``--out``."""
+    commands = [main.get_command(None, name) for name in COMMANDS]
+    commands += [inner for command in commands for inner in getattr(command, "commands", {}).values()]
+    return {name for command in commands for option in command.params for name in option.opts if name.startswith("--")}
+
+
+def option_faults(source):
+    """Return texts, docstrings too, that name an option of a command: below ``cli`` a remedy names a setting."""
+    texts = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    named = [(node.lineno, set(re.findall(r"(?<![\w-])--[a-z][\w-]*", node.value)) & options_of_commands()) for node in texts]
+    return [f"line {line}: {name}" for line, names in named for name in sorted(names)]
+
+
 def machine_faults(text):
     """Return paths of somebody's machine and addresses of package registries."""
     private = r"(?<![\w.])/(?:home|Users|root|work|tmp)/[\w.-]+"
@@ -134,6 +148,8 @@ def test_there_is_source_to_check():
         (facade_imports, "import counterstain.cells"),
         (facade_imports, "from .table import Cells"),
         (late_imports, "def f():\n    import os"),
+        (option_faults, 'raise OutputError(f"{folder} is taken; choose another --out")'),
+        (option_faults, 'MESSAGE = "give --mpp"'),
         (machine_faults, "see " + "/home" + "/jo/slides"),
         (machine_faults, "pip install " + "--index-url" + " x"),
     ],
@@ -142,12 +158,10 @@ def test_each_rule_finds_a_fault_in_bad_source(rule, bad):
     assert len(rule(bad)) == 1
 
 
-@pytest.mark.parametrize("rule", [call_faults, facade_imports, late_imports, machine_faults])
+@pytest.mark.parametrize("rule", [call_faults, facade_imports, late_imports, option_faults, machine_faults])
 def test_no_rule_finds_a_fault_in_good_source(rule):
-    assert (
-        rule("import os\nfrom counterstain.cells.table import Cells\n\ndef f(path):\n    torch.load(path, weights_only=True)\n")
-        == []
-    )
+    body = "def f(path):\n    torch.load(path, weights_only=True)\n    return 'pip install --force-reinstall .'\n"
+    assert rule(f"import os\nfrom counterstain.cells.table import Cells\n\n{body}") == []
 
 
 def test_the_measures_count_what_they_say():
@@ -202,6 +216,11 @@ def test_imports_go_to_the_defining_module():
 def test_only_the_command_line_imports_inside_functions():
     paths = [path for path in SOURCES if PACKAGE / "cli" not in path.parents]
     assert by_file(late_imports, paths) == []
+
+
+def test_only_the_command_line_names_its_options():
+    paths = [path for path in SOURCES if PACKAGE / "cli" not in path.parents]
+    assert by_file(option_faults, paths) == []
 
 
 def test_every_module_says_what_it_is():

@@ -171,7 +171,7 @@ def test_a_worker_of_another_version_is_named_with_the_remedy(folder, tmp_path):
 def test_a_worker_that_does_not_see_the_results_or_the_slide_is_named_with_the_remedy(folder, tmp_path):
     share = "workers and the command must share the file system of"
     for out, image, unseen in (
-        ("/proc/self/cwd/out", "a.png", f"/proc/self/cwd/out/.a.work; {share} --out"),
+        ("/proc/self/cwd/out", "a.png", f"/proc/self/cwd/out/.a.work; {share} the results"),
         ("out", "/proc/self/cwd/a.png", f"/proc/self/cwd/a.png; {share} the slides"),
     ):
         status, _, error = on_a_worker_elsewhere(folder, tmp_path, out, image)

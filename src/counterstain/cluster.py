@@ -189,7 +189,7 @@ class SlideWorkers:
     def _without_scheduler(self) -> SlideError:
         return SlideError(
             f"{self.source.path}: the scheduler was lost; start it and its workers again and repeat the command, "
-            "or repeat it without --cluster: it goes on from here"
+            "or repeat it without a cluster: it goes on from here"
         )
 
 

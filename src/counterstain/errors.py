@@ -13,13 +13,56 @@
     ├── OutputError           a result cannot be written (no permission, disk full)
     └── TrainingError         training data or a checkpoint cannot be used
 
-A message says what was expected, what was found and what to do about it. A foreign error is wrapped with ``raise ... from``
-and the path or the tile is added with ``add_note``.
+A message says what was expected and what was found. What to do about it are the ``remedies``: data, as the same remedy is an
+option of a command, a field of a form and a parameter of a function. A foreign error is wrapped with ``raise ... from`` and the
+path or the tile is added with ``add_note``.
 """
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Remedy:
+    """One thing that a person can do about an error."""
+
+    do: str
+    """Such as "choose another folder": what to do, in words that do not say where a setting is made."""
+    setting: str = ""
+    """Name of the setting that does it, such as ``out``; empty where none does."""
+    value: str = ""
+    """An example of its value; empty where that goes without saying."""
+
+    def __str__(self) -> str:
+        given = f"{self.setting} {self.value}".strip()
+        return f"{self.do} ({given})" if given else self.do
+
+
+ELSEWHERE = Remedy("choose another folder", "out")
+REPLACE = Remedy("replace it", "overwrite")
 
 
 class CounterstainError(Exception):
-    """Base of every error that this package raises on purpose."""
+    """Base of every error that this package raises on purpose.
+
+    Parameters
+    ----------
+    happened : what was expected and what was found.
+    remedies : what to do about it, each of which helps; they stand in ``str()`` of the error too.
+    """
+
+    def __init__(self, happened: str = "", *remedies: Remedy) -> None:
+        super().__init__(happened, *remedies)
+        self.happened, self.remedies = happened, remedies
+
+    def worded(self, word: Callable[[Remedy], str] = str) -> str:
+        """Return what happened and what to do, with each remedy in the words of whoever shows the error."""
+        *others, last = [word(remedy) for remedy in self.remedies] or [""]
+        advice = f"{', '.join(others)}, or {last}" if others else last
+        return f"{self.happened}; {advice}" if advice else self.happened
+
+    def __str__(self) -> str:
+        return self.worded()
 
 
 class UsageError(CounterstainError):

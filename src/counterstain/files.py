@@ -14,19 +14,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from counterstain.errors import OutputError
+from counterstain.errors import ELSEWHERE, OutputError, Remedy
 
-ADVICE = {
-    errno.ENOSPC: "the disk is full; free some space or choose another folder with --out",
-    errno.EDQUOT: "the disk quota is used up; free some space or choose another folder with --out",
-    errno.EACCES: "there is no permission to write there; choose another folder with --out",
-    errno.EPERM: "there is no permission to write there; choose another folder with --out",
-    errno.EROFS: "the disk is read-only; choose another folder with --out",
-    errno.ENOTDIR: "a file stands where a folder is needed; move it away or choose another folder with --out",
-    errno.EEXIST: "a file stands where a folder is needed; move it away or choose another folder with --out",
-    errno.ENAMETOOLONG: "the name is too long for this disk; rename the input",
+_IN_THE_WAY = ("a file stands where a folder is needed", (Remedy("move it away"), ELSEWHERE))
+ADVICE: dict[int, tuple[str, tuple[Remedy, ...]]] = {
+    errno.ENOSPC: ("the disk is full", (Remedy("free some space"), ELSEWHERE)),
+    errno.EDQUOT: ("the disk quota is used up", (Remedy("free some space"), ELSEWHERE)),
+    errno.EACCES: ("there is no permission to write there", (ELSEWHERE,)),
+    errno.EPERM: ("there is no permission to write there", (ELSEWHERE,)),
+    errno.EROFS: ("the disk is read-only", (ELSEWHERE,)),
+    errno.ENOTDIR: _IN_THE_WAY,
+    errno.EEXIST: _IN_THE_WAY,
+    errno.ENAMETOOLONG: ("the name is too long for this disk", (Remedy("rename the input"),)),
 }
-"""What to do about an error of the operating system, by its number."""
+"""What an error of the operating system means, and what to do about it, by its number."""
 
 
 @contextmanager
@@ -35,8 +36,8 @@ def explained(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = ADVICE.get(error.errno or 0, error.strerror or str(error))
-        raise OutputError(f"cannot write {path}: {reason}") from error
+        reason, remedies = ADVICE.get(error.errno or 0, (error.strerror or str(error), ()))
+        raise OutputError(f"cannot write {path}: {reason}", *remedies) from error
 
 
 @contextmanager
@@ -130,7 +131,7 @@ def _hold(folder: Path) -> bool:
         holder = _holders.get(folder)
         if holder and holder[0] == own[0] and holder != own:
             raise OutputError(
-                f"another run of this process is writing to this folder: {folder}; wait for it, or choose another --out"
+                f"another run of this process is writing to this folder: {folder}", Remedy("wait for it"), ELSEWHERE
             )
         _holders[folder] = own
     return holder != own
@@ -152,8 +153,10 @@ def _left_behind(folder: Path) -> list[Path]:
         process = int(found[1])
         if process != os.getpid() and _is_alive(process):
             raise OutputError(
-                f"another run is writing to this folder: {folder} (process {process}); wait for it, choose another --out, "
-                f"or remove {path} if there is no such run"
+                f"another run is writing to this folder: {folder} (process {process})",
+                Remedy("wait for it"),
+                ELSEWHERE,
+                Remedy(f"remove {path} if there is no such run"),
             )
         if found[2] == "old":
             aside.append(path)

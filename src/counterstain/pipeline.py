@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from counterstain.analysis import Analysis
 from counterstain.cells.segment import CellOptions, area_warning, segment
 from counterstain.cells.table import CellColumns, CellTable
-from counterstain.errors import CounterstainError, SlideError, UsageError
+from counterstain.errors import CounterstainError, Remedy, SlideError, UsageError
 from counterstain.geometry import MPP_AT_1X, Size
 from counterstain.inference.backend import Backend, available_threads
 from counterstain.inference.bundle import Manifest
@@ -39,6 +39,8 @@ MIN_SIDE_UM = 4.0
 
 MAX_MPP = 2.0
 """Coarser images (below 5x) show a nucleus in less than four pixels."""
+
+CHECK_MPP = Remedy("check the pixel size", "mpp")
 
 IN_MEMORY_PIXELS = 100_000_000
 """Slides with more pixels, at the model's resolution, keep their maps on disk; in memory they take 10 bytes a pixel."""
@@ -186,10 +188,10 @@ def check_countable(slide: Slide, shown: NDArray[np.uint8]) -> None:
     size, mpp = slide.size, slide.resolution.mpp
     measures = f"{slide.name} is {size.width} x {size.height} px at {mpp:g} um per pixel"
     if min(size_um(slide)) < MIN_SIDE_UM:
-        raise SlideError(f"{measures}, smaller than a nucleus ({MIN_SIDE_UM:g} um); give a larger image, or check --mpp")
+        raise SlideError(f"{measures}, smaller than a nucleus ({MIN_SIDE_UM:g} um)", Remedy("give a larger image"), CHECK_MPP)
     if mpp > MAX_MPP:
         raise SlideError(
-            f"{measures}, too coarse to tell nuclei apart (at most {MAX_MPP:g}); give a sharper scan, or check --mpp"
+            f"{measures}, too coarse to tell nuclei apart (at most {MAX_MPP:g})", Remedy("give a sharper scan"), CHECK_MPP
         )
     if (shown == shown[0, 0]).all():
         colour = tuple(shown[0, 0].tolist())
@@ -217,7 +219,7 @@ def warnings_of(
     if slide.resolution.source == "assumed":
         found.append(
             f"the pixel size is not stated in the file; {slide.resolution.mpp:g} um per pixel is assumed "
-            f"({MPP_AT_1X / slide.resolution.mpp:.0f}x); give --mpp or --magnification if that is wrong"
+            f"({MPP_AT_1X / slide.resolution.mpp:.0f}x); state it (mpp) or the magnification if that is wrong"
         )
     odd_area = area_warning(cells, manifest.expected_nuclear_area_um2)
     if odd_area:

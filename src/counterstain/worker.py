@@ -29,6 +29,7 @@ from counterstain.tiling.grid import Tile
 from counterstain.tiling.quality import TileQuality
 from counterstain.versions import package_versions
 
+SHARE_RESULTS = "workers and the command must share the file system of the results"
 SHARE_SLIDES = "workers and the command must share the file system of the slides"
 
 OPEN_SLIDES = 4
@@ -149,4 +150,4 @@ def _opened(source: Source, default_mpp: float) -> Slide:
 
 def _check_shared(errand: Errand) -> None:
     if not holds(errand.work, errand.settings):
-        raise OutputError(f"a worker does not see {errand.work}; workers and the command must share the file system of --out")
+        raise OutputError(f"a worker does not see {errand.work}; {SHARE_RESULTS}")

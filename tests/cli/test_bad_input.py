@@ -182,7 +182,7 @@ def test_an_image_in_the_folder_of_its_own_result_is_never_replaced(good, run):
         (place / name).write_bytes(original)
     result = run("analyze", place, "--out", "data", "--bundle", "classical", "--overwrite")
     assert result.exit_code == 1
-    assert "would replace its own input; choose another --out" in result.stderr
+    assert "would replace its own input; choose another folder with --out" in result.stderr
     assert entries(place) == ["dapi.png", "overlay.png"]
     assert (place / "overlay.png").read_bytes() == original
 

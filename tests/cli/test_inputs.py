@@ -50,7 +50,7 @@ def test_names_always_differ_and_do_not_depend_on_the_order(paths):
 
 
 def test_names_that_nothing_can_tell_apart_are_an_error():
-    with pytest.raises(UsageError, match="--out"):
+    with pytest.raises(UsageError, match=r"\(out\)"):
         folder_names([Path("x.png"), Path("x.png")])
 
 

@@ -63,7 +63,7 @@ def test_another_command_is_refused_and_told_what_differs(result, run, options, 
     other = run("analyze", "good.png", "--out", "out", *bundle, *options)
     assert other.exit_code == 1
     assert said in " ".join(other.stderr.split())
-    assert "use --overwrite" in " ".join(other.stderr.split())
+    assert "replace it with --overwrite" in " ".join(other.stderr.split())
     assert modified(result) == before
 
 

@@ -74,7 +74,7 @@ def test_a_disk_that_fills_at_the_third_file_leaves_nothing(analysis, tmp_path, 
 def test_an_earlier_result_is_not_replaced_unasked(analysis, tmp_path):
     check_free(tmp_path / "tile", ("csv",), DEFAULT_PANEL)
     write_folder(analysis, tmp_path / "tile", ("csv",))
-    with pytest.raises(OutputError, match="--overwrite"):
+    with pytest.raises(OutputError, match=r"replace it \(overwrite\), or choose another folder \(out\)"):
         check_free(tmp_path / "tile", ("csv",), DEFAULT_PANEL)
 
 
@@ -96,7 +96,7 @@ def test_a_folder_that_holds_an_input_however_deep_is_not_replaced(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "tile")
     inhabited = homes([tmp_path / "tile" / "raw" / "a.png", tmp_path / "b.png"])
     for name in ("tile", "tile/raw", "link"):
-        with pytest.raises(OutputError, match="would replace its own input; choose another --out"):
+        with pytest.raises(OutputError, match="would replace its own input; choose another folder"):
             check_apart(tmp_path / name, inhabited)
     check_apart(tmp_path / "a", inhabited)
 

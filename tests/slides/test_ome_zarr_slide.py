@@ -178,7 +178,7 @@ def test_pixels_that_are_not_square_keep_both_sides(tmp_path):
 def test_an_image_without_pixel_size_is_refused_with_the_option_that_gives_it(tmp_path, options):
     options = options if "unit" in options else {**options, "steps": (1,)}
     path = write(tmp_path / "a.zarr", **options)
-    with pytest.raises(MissingResolutionError, match=r"--mpp 0\.25"):
+    with pytest.raises(MissingResolutionError, match=r"mpp 0\.25"):
         open_slide(path)
     with open_slide(path, mpp=0.5) as slide:
         assert slide.resolution == Resolution(0.5, "option")

@@ -87,7 +87,7 @@ def _aperio(path, properties, *, label=False):
 
 def test_a_whole_slide_without_pixel_size_is_refused_with_the_option_that_gives_it(tmp_path):
     path = _aperio(tmp_path / "a.svs", "")
-    with pytest.raises(MissingResolutionError, match=r"--mpp 0\.25"):
+    with pytest.raises(MissingResolutionError, match=r"mpp 0\.25"):
         open_slide(path)
     with open_slide(path, mpp=0.5) as slide:
         assert slide.resolution == Resolution(0.5, "option")

@@ -204,7 +204,7 @@ def test_a_qptiff_is_a_pyramid_whose_thumbnail_label_and_overview_are_not_read(t
 
 def test_a_pyramid_without_pixel_size_is_refused_with_the_option_that_gives_it(tmp_path):
     path = write_pyramid(tmp_path / "a.tif", mpp=None)
-    with pytest.raises(MissingResolutionError, match=r"--mpp 0\.25"):
+    with pytest.raises(MissingResolutionError, match=r"mpp 0\.25"):
         open_slide(path)
     with open_slide(path, mpp=0.5) as slide:
         assert slide.resolution == Resolution(0.5, "option")

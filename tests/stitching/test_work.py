@@ -32,7 +32,7 @@ def test_other_settings_are_refused_with_what_differs(tmp_path):
     assert "model was 'abc' and is 'xyz'" in message
     assert "threshold was 0.5 and is 0.6" in message
     assert "size" not in message
-    assert "--overwrite" in message
+    assert "start anew (overwrite)" in message
 
 
 def test_other_settings_replace_the_run_when_that_is_asked_for(tmp_path):

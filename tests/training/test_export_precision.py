@@ -81,7 +81,7 @@ def test_weights_are_read_back_with_their_options(network, folder):
 
 def test_a_bundle_without_weights_or_with_others_says_so(network, folder, tmp_path):
     manifest = load_bundle(folder).manifest
-    with pytest.raises(TrainingError, match=r"has no weights\.safetensors; make it again with --weights"):
+    with pytest.raises(TrainingError, match=r"has no weights\.safetensors; make it again \(weights\)"):
         read_network(write_bundle(tmp_path / "none", manifest, {"model.onnx": b""}))
     with pytest.raises(TrainingError, match="does not fit its manifest"):
         read_network(write_bundle(tmp_path / "damaged", manifest, {FILE: b"\0" * 20}))

@@ -180,7 +180,7 @@ def area_warning(cells: CellColumns, expected_range: tuple[float, float]) -> str
     times = f"{1 / ratio:.1f} times too small" if ratio < 1 else f"{ratio:.1f} times too large"
     return (
         f"median nuclear area is {median:.0f} um2, expected {low:.0f}-{high:.0f}: nuclei look {times} across, "
-        f"as when a {found} image is taken for {given}; check --mpp or --magnification"
+        f"as when a {found} image is taken for {given}; check the pixel size (mpp) or the magnification"
     )
 
 

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from counterstain.cli.wording import in_options
 from counterstain.scoring.names import HEADINGS as SCORE_HEADINGS
 from counterstain.scoring.names import MAIN
 
@@ -29,7 +30,7 @@ def visible(text: str) -> str:
 
 def show_error(name: str, error: BaseException) -> None:
     """Write one error with its notes to standard error."""
-    name, message = visible(name), "\n  ".join(map(visible, [str(error), *getattr(error, "__notes__", [])]))
+    name, message = visible(name), "\n  ".join(map(visible, [in_options(error), *getattr(error, "__notes__", [])]))
     click.echo(f"error: {name}: {message}" if name not in message else f"error: {message}", err=True)
 
 

@@ -11,7 +11,7 @@ from counterstain.cli.progress import Bars
 from counterstain.cli.run import make_job, run_and_report
 from counterstain.cli.run_log import FILE_NAME as LOG_NAME
 from counterstain.cli.run_log import RunLog
-from counterstain.errors import OutputError
+from counterstain.errors import ELSEWHERE, OutputError
 from counterstain.files import claimed
 from counterstain.results.record import read_record
 from counterstain.results.summary import FILE_NAME
@@ -62,7 +62,7 @@ def check_earlier_demo(out: Path, slides: Mapping[str, ArraySlide]) -> None:
         is_ours = content is not None and content["slide"]["source"] == sources.get(entry.name)
         is_hidden = entry.name.startswith(".")  # what a demo that was killed left
         if not (is_ours or is_hidden or entry.name in (FILE_NAME, LOG_NAME)):
-            raise OutputError(f"{out} holds {entry.name}, which is not of an earlier demo; choose another --out")
+            raise OutputError(f"{out} holds {entry.name}, which is not of an earlier demo", ELSEWHERE)
 
 
 def demo_slides() -> dict[str, ArraySlide]:

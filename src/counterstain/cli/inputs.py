@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from counterstain.errors import SlideError, UnreadableSlideError, UsageError
+from counterstain.errors import ELSEWHERE, SlideError, UnreadableSlideError, UsageError
 from counterstain.results.folder import is_output
 from counterstain.results.summary import FILE_NAME
 from counterstain.slides.companions import without_companions
@@ -64,7 +64,7 @@ def folder_names(paths: list[Path]) -> list[str]:
         if len(uses) == len(names):
             return names
         rounds = [round_ + (uses[name.casefold()] > 1) for name, round_ in zip(names, rounds, strict=True)]
-    raise UsageError("some inputs have names too alike for folders of their own; analyse them with different --out")
+    raise UsageError("some inputs have names too alike for folders of their own", ELSEWHERE)
 
 
 def _images_behind(name: str) -> list[Path]:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from counterstain.cells.segment import thresholds_of
-from counterstain.errors import OutputError
+from counterstain.errors import ELSEWHERE, REPLACE, OutputError
 from counterstain.inference.backend import Backend
 from counterstain.outputs.names import writers_for
 from counterstain.pipeline import AnalyzeOptions
@@ -37,10 +37,7 @@ def kept_result(
         *([f"it lacks {', '.join(missing)}"] if missing else []),
     ]
     if differences:
-        raise OutputError(
-            f"{folder} already holds a result, made otherwise: {'; '.join(differences)}; use --overwrite to replace it, or "
-            "another --out"
-        )
+        raise OutputError(f"{folder} already holds a result, made otherwise: {'; '.join(differences)}", REPLACE, ELSEWHERE)
     return content
 
 

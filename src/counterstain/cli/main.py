@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from counterstain.cli.wording import in_options
 from counterstain.errors import CounterstainError, UsageError
 
 COMMANDS = {
@@ -47,7 +48,7 @@ class LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except CounterstainError as error:
-            click.echo("\n".join([f"Error: {error}", *getattr(error, "__notes__", [])]), err=True)
+            click.echo("\n".join([f"Error: {in_options(error)}", *getattr(error, "__notes__", [])]), err=True)
             return ctx.exit(EXIT_USAGE if isinstance(error, UsageError) else EXIT_FAILED)
         except KeyboardInterrupt:
             return _interrupted(ctx)

@@ -19,7 +19,7 @@ from counterstain.cells.table import CellTable
 from counterstain.cli.console import show_error, show_summary, show_warning
 from counterstain.cli.progress import Bar, progress_bars
 from counterstain.cli.run import CELL_OPTIONS
-from counterstain.errors import CounterstainError, UsageError, in_full
+from counterstain.errors import ELSEWHERE, CounterstainError, UsageError, in_full
 from counterstain.files import claimed, explained
 from counterstain.inference.bundle import Manifest
 from counterstain.inference.stopwatch import Stopwatch
@@ -80,7 +80,7 @@ def resegment(folder: Path, out: Path, settings: Mapping[str, Any]) -> bool:
 def _one(folder: Path, content: Record, target: Path, options: CellOptions, settings: Mapping[str, Any], bar: Bar) -> Record:
     manifest = read_manifest(folder, content)
     if target.resolve() == folder.resolve():
-        raise UsageError(f"{folder} holds the maps that are read, so it cannot be replaced; choose another --out")
+        raise UsageError(f"{folder} holds the maps that are read, so it cannot be replaced", ELSEWHERE)
     check_apart(target, homes([settings["slide"] or Path(content["slide"]["source"])]))
     formats = formats_for(
         settings["formats"] or default_formats(),

@@ -1,4 +1,4 @@
-"""Format names to writers: what ``--format`` accepts, what is written when nothing is asked for, and under which file names."""
+"""Format names to writers: what can be asked for, what is written when nothing is asked for, and under which file names."""
 
 import importlib
 from collections.abc import Callable, Iterable

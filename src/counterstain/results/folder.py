@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from counterstain.analysis import Analysis
-from counterstain.errors import OutputError
+from counterstain.errors import ELSEWHERE, REPLACE, OutputError, Remedy
 from counterstain.files import replacing_folder
 from counterstain.outputs.names import writers_for
 from counterstain.results.record import FILE_NAME, read_record, write_record
@@ -60,9 +60,7 @@ def check_apart(folder: Path, inhabited: frozenset[Path]) -> None:
         One does.
     """
     if folder.resolve() in inhabited:
-        raise OutputError(
-            f"{folder} holds an image to analyse, so a result there would replace its own input; choose another --out"
-        )
+        raise OutputError(f"{folder} holds an image to analyse, so a result there would replace its own input", ELSEWHERE)
 
 
 def check_free(folder: Path, formats: Iterable[str], panel: Panel) -> None:
@@ -74,9 +72,9 @@ def check_free(folder: Path, formats: Iterable[str], panel: Panel) -> None:
         The folder holds an earlier result, or files of the same names from elsewhere, or is a file.
     """
     if read_record(folder) is not None:
-        raise OutputError(f"{folder} already holds a result; use --overwrite to replace it, or another --out")
+        raise OutputError(f"{folder} already holds a result", REPLACE, ELSEWHERE)
     if folder.exists() and not folder.is_dir():
-        raise OutputError(f"{folder} is a file where a folder is needed; move it away or use another --out")
+        raise OutputError(f"{folder} is a file where a folder is needed", Remedy("move it away"), ELSEWHERE)
     taken = sorted(name for name in (*writers_for(formats, panel), FILE_NAME) if (folder / name).exists())
     if taken:
-        raise OutputError(f"{folder} already holds {', '.join(taken)}; use --overwrite to replace them, or another --out")
+        raise OutputError(f"{folder} already holds {', '.join(taken)}", Remedy("replace them", "overwrite"), ELSEWHERE)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from counterstain.cells.table import Cells
-from counterstain.errors import OutputError, UsageError
+from counterstain.errors import OutputError, Remedy, UsageError
 from counterstain.inference.bundle import Manifest
 from counterstain.outputs.images.ome_tiff_maps import read_ome_tiff
 from counterstain.results.record import FILE_NAME, read_record
@@ -72,7 +72,7 @@ def read_cells(folder: Path, content: Record) -> Cells:
         It has no table that can be read here, or a damaged one.
     """
     readers = {"cells.parquet": _read_parquet, "cells.csv": read_csv}
-    path, reader = _first(folder, content, readers, "--format csv or parquet")
+    path, reader = _first(folder, content, readers, "csv or parquet")
     try:
         cells = reader(path)
     except (ValueError, OSError) as error:  # pyarrow's errors are among them
@@ -107,7 +107,7 @@ def read_maps(folder: Path, content: Record) -> Maps:
         "maps.ome.zarr": lambda path: _read_ome_zarr(path, panel, mpp),
         "modalities.ome.tiff": lambda path: read_ome_tiff(path, panel, mpp),
     }
-    path, reader = _first(folder, content, readers, "--format ome-tiff or ome-zarr")
+    path, reader = _first(folder, content, readers, "ome-tiff or ome-zarr")
     try:
         return reader(path)
     except (ValueError, OSError) as error:
@@ -138,14 +138,15 @@ def _inner(folder: Path) -> list[tuple[Path, Record]]:
 
 
 def _first(
-    folder: Path, content: Record, readers: Mapping[str, Callable[[Path], Result]], remedy: str
+    folder: Path, content: Record, readers: Mapping[str, Callable[[Path], Result]], formats: str
 ) -> tuple[Path, Callable[[Path], Result]]:
     for name, reader in readers.items():
         is_readable = name not in NEEDS or importlib.util.find_spec(NEEDS[name])
         if name in content["files"] and (folder / name).exists() and is_readable:
             return folder / name, reader
     raise OutputError(
-        f"{folder} holds none of {', '.join(readers)} that can be read here; analyse the slide again with {remedy}"
+        f"{folder} holds none of {', '.join(readers)} that can be read here",
+        Remedy("analyse the slide again", "format", formats),
     )
 
 

@@ -3,7 +3,7 @@
 import importlib
 from pathlib import Path
 
-from counterstain.errors import MissingResolutionError, UnsupportedSlideError
+from counterstain.errors import MissingResolutionError, Remedy, UnsupportedSlideError
 from counterstain.extras import require
 from counterstain.geometry import DEFAULT_MPP
 from counterstain.slides.array import ArraySlide
@@ -126,7 +126,9 @@ def _open_tiled(path: Path, mpp: float | None) -> Slide:
 def _stated_resolution(path: Path, mpp: float | None, stated: Sides | None) -> Resolution:
     if mpp is None and stated is None:
         raise MissingResolutionError(
-            f"{path} does not state its pixel size; pass it, for example --mpp 0.25 for a 40x scan or --mpp 0.5 for 20x"
+            f"{path} does not state its pixel size",
+            Remedy("state it: for a 40x scan", "mpp", "0.25"),
+            Remedy("for 20x", "mpp", "0.5"),
         )
     return _resolution(mpp, stated, DEFAULT_MPP)
 

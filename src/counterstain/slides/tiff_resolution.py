@@ -10,7 +10,7 @@ from xml.etree.ElementTree import ParseError
 
 import tifffile
 
-from counterstain.errors import UnsupportedSlideError
+from counterstain.errors import Remedy, UnsupportedSlideError
 
 PLAUSIBLE_MPP = (0.05, 10.0)
 """Range of micrometres per pixel that is believed."""
@@ -79,8 +79,8 @@ def plausible(sides: Sides, path: Path) -> Sides:
     """
     if max(sides) > MAX_ASPECT * min(sides):
         raise UnsupportedSlideError(
-            f"{path} states pixels of {sides[0]:.4g} x {sides[1]:.4g} um, which no scanner makes; "
-            "pass --mpp if the file is wrong"
+            f"{path} states pixels of {sides[0]:.4g} x {sides[1]:.4g} um, which no scanner makes",
+            Remedy("state the pixel size where the file is wrong", "mpp"),
         )
     if max(sides) > SQUARE_ASPECT * min(sides):
         return sides

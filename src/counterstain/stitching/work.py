@@ -13,7 +13,7 @@ from dataclasses import astuple, fields
 from pathlib import Path
 from typing import Any
 
-from counterstain.errors import OutputError, UsageError
+from counterstain.errors import OutputError, Remedy, UsageError
 from counterstain.geometry import Box
 from counterstain.tiling.quality import TileQuality
 
@@ -53,8 +53,9 @@ def resume(folder: Path, settings: Settings, *, replace: bool = False) -> bool:
         return True
     if earlier is not None and not replace:
         raise UsageError(
-            f"{folder} holds an unfinished run with other settings: {_differences(earlier, now)}; repeat it with those, "
-            "or start anew with --overwrite"
+            f"{folder} holds an unfinished run with other settings: {_differences(earlier, now)}",
+            Remedy("repeat it with those"),
+            Remedy("start anew", "overwrite"),
         )
     if folder.exists():
         discard(folder)

@@ -7,7 +7,7 @@ from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from counterstain.errors import TrainingError
+from counterstain.errors import Remedy, TrainingError
 from counterstain.inference.bundle import Bundle
 from counterstain.training.networks.deepliif import DeepLIIFNetwork, DeepLIIFOptions
 
@@ -31,7 +31,7 @@ def read_network(bundle: Bundle) -> DeepLIIFNetwork:
         The bundle has no such file, or it does not fit the bundle's panel.
     """
     if FILE not in bundle.weights:
-        raise TrainingError(f"the bundle {bundle.source} has no {FILE}; make it again with --weights")
+        raise TrainingError(f"the bundle {bundle.source} has no {FILE}", Remedy("make it again", "weights"))
     content = bundle.weights[FILE]
     try:
         options = TypeAdapter(DeepLIIFOptions).validate_json(_metadata(content)[_OPTIONS])
