@@ -5,7 +5,6 @@ import pytest
 
 from counterstain.errors import OutputError, UsageError
 from counterstain.outputs import names as format_names
-from counterstain.results.folder import check_apart, check_free, homes, is_output, write_folder, written_files
 from counterstain.outputs.names import (
     FORMATS,
     WHOLE_IMAGE_PIXELS,
@@ -16,6 +15,7 @@ from counterstain.outputs.names import (
     skipped_formats,
 )
 from counterstain.panel import DEFAULT_PANEL
+from counterstain.results.folder import check_apart, check_free, homes, is_output, write_folder, written_files
 
 
 def names(folder):

@@ -7,8 +7,8 @@ from counterstain.analysis import Analysis
 from counterstain.errors import ELSEWHERE, REPLACE, OutputError, Remedy
 from counterstain.files import replacing_folder
 from counterstain.outputs.names import writers_for
-from counterstain.results.record import FILE_NAME, read_record, write_record
 from counterstain.panel import Panel
+from counterstain.results.record import FILE_NAME, read_record, write_record
 
 
 def write_folder(analysis: Analysis, folder: Path, formats: Iterable[str]) -> tuple[str, ...]:

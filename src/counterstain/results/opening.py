@@ -12,11 +12,11 @@ from counterstain.cells.table import Cells
 from counterstain.errors import OutputError, Remedy, UsageError
 from counterstain.inference.bundle import Manifest
 from counterstain.outputs.images.ome_tiff_maps import read_ome_tiff
-from counterstain.results.record import FILE_NAME, read_record
 from counterstain.outputs.tables.cells_csv import read_csv
 from counterstain.outputs.tables.tiles import FILE_NAME as TILES
 from counterstain.outputs.tables.tiles import read_tiles
 from counterstain.panel import Panel
+from counterstain.results.record import FILE_NAME, read_record
 from counterstain.slides.base import Resolution, Slide
 from counterstain.stitching.maps import Maps
 from counterstain.tiling.quality import TileQualities
