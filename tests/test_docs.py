@@ -151,6 +151,15 @@ def test_every_script_that_is_named_exists_and_is_valid_bash():
         subprocess.run([shutil.which("bash") or "bash", "-n", str(ROOT / script)], check=True, timeout=30)
 
 
+def test_every_line_of_the_table_of_threats_names_a_test_that_is_there():
+    lines = [line for line in (ROOT / "docs" / "bundles-safety.md").read_text().splitlines() if line.startswith("| ")][1:]
+    for line in lines:
+        named = re.findall(r"`([\w./]+\.py)::(test_\w+)`", line)
+        assert named, line
+        for file, test in named:
+            assert f"def {test}(" in (ROOT / "tests" / "inference" / file).read_text(), f"{file}::{test}"
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_reference_names_exactly_the_options_of_each_command(name):
     command = main.get_command(click.Context(main), name)

@@ -1,4 +1,6 @@
 import json
+import os
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -7,6 +9,8 @@ from pydantic import ValidationError
 
 from counterstain.errors import BundleError
 from counterstain.inference.bundle import Manifest, WeightFile, load_bundle, write_bundle
+from counterstain.outputs.names import FORMATS
+from counterstain.panel import RESERVED_NAMES, Panel
 
 from .conftest import MANIFEST, graph
 
@@ -109,8 +113,8 @@ def test_a_damaged_zip_is_refused(bundle, tmp_path):
 
 
 def test_a_zip_bomb_is_refused_from_its_directory(bundle, tmp_path, monkeypatch):
-    monkeypatch.setattr("counterstain.inference.bundle.MAX_FILE_BYTES", 10)
-    with pytest.raises(BundleError, match="unpacks to more than 10 bytes"):
+    monkeypatch.setattr("counterstain.inference.bundle_files.MAX_FILE_BYTES", 10)
+    with pytest.raises(BundleError, match=r"model\.onnx of the bundle has [\d,]+ bytes, allowed are 10"):
         load_bundle(_zipped(bundle, tmp_path / "tiny.zip"))
 
 
@@ -151,3 +155,150 @@ def test_a_manifest_cannot_be_changed():
     with pytest.raises(ValidationError):
         MANIFEST.mpp = 1.0
     assert isinstance(MANIFEST, Manifest)
+
+
+def _panel(*names, **changes):
+    return {"panel": {"channels": [{"name": name} | changes for name in names], "marker": None}}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../x",
+        "/x",
+        "a/b",
+        "a\\b",
+        "C:x",
+        "",
+        ".",
+        "..",
+        "a.b",
+        " a",
+        "a b",
+        "1a",
+        "_a",
+        "-a",
+        "a\n",
+        "\u00e4",
+        "a\x00",
+        "x" * 65,
+    ],
+)
+def test_a_channel_name_that_is_no_identifier_is_refused(bundle, name):
+    with pytest.raises(BundleError, match="must be a letter, then letters, digits"):
+        load_bundle(_edit(bundle, **_panel(name)))
+
+
+@pytest.mark.parametrize("name", ["overlay", "Overlay", "segmentation", "density", "positive_density", "cells", "analysis"])
+def test_a_channel_cannot_take_the_name_of_another_file_of_a_result(bundle, name):
+    with pytest.raises(BundleError, match="is that of another file of a result"):
+        load_bundle(_edit(bundle, **_panel(name)))
+
+
+def test_the_segmentation_may_have_its_name(bundle):
+    manifest = load_bundle(_edit(bundle, **_panel("segmentation", role="segmentation", planes=3))).manifest
+    assert manifest.panel.channels[0].name == "segmentation"
+
+
+@pytest.mark.parametrize("name", ["con", "NUL", "aux", "COM1", "lpt9"])
+def test_a_channel_cannot_be_a_device_of_windows(bundle, name):
+    with pytest.raises(BundleError, match="is a device on Windows"):
+        load_bundle(_edit(bundle, **_panel(name)))
+
+
+def test_channels_that_differ_in_upper_case_alone_are_refused(bundle):
+    with pytest.raises(BundleError, match="more than upper and lower case"):
+        load_bundle(_edit(bundle, **_panel("dapi", "DAPI")))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (_panel("a", planes=7), "1 plane or 3, got 7"),
+        (_panel("a", title="\x1b[2J"), "printable"),
+        (_panel("a", title="x" * 201), "at most 200"),
+        (_panel("a", colour=[0, 0, 256]), "from 0 to 255"),
+        (_panel("a", reach_um=1e9), "from 0 to 10"),
+        (_panel(*(f"c{number}" for number in range(65))), "at most 64 channels"),
+        ({"name": "a\x1b[31m"}, "name: .*must be printable"),
+        ({"name": "x" * 1001}, "name: .*at most 1000"),
+        ({"licence": "a\r\nb"}, "licence: .*must be printable"),
+        ({"training_data": ["\x07"]}, "training_data.0: .*must be printable"),
+        ({"tile_px": 1_000_000}, "tile_px: .*8192"),
+        ({"mpp": 1e-9}, "mpp: "),
+        ({"mpp": float("nan")}, "mpp: "),
+        ({"normalisation": {"std": [0, 0, 0]}}, "normalisation.std.0: "),
+        ({"normalisation": {"mean": [0, 0, float("nan")]}}, "normalisation.mean.2: "),
+        ({"expected_nuclear_area_um2": [90, 10]}, "must be a range"),
+        ({"expected_nuclear_area_um2": [0, float("inf")]}, "expected_nuclear_area_um2.1: "),
+        ({"weights": [{"file": "a.onnx", "sha256": ""}, {"file": "A.onnx", "sha256": ""}]}, "weight files must differ"),
+        ({"weights": [{"file": "manifest.json", "sha256": ""}]}, "cannot be the manifest"),
+        ({"weights": [{"file": "con.onnx", "sha256": ""}]}, "inside the bundle"),
+        ({"weights": [{"file": f"{number}.onnx", "sha256": ""} for number in range(65)]}, "weights: .*64"),
+    ],
+)
+def test_what_a_manifest_may_claim_has_limits(bundle, changes, message):
+    with pytest.raises(BundleError, match=f"(?s){message}"):
+        load_bundle(_edit(bundle, **changes))
+
+
+def test_of_a_thousand_faults_twenty_are_told(bundle):
+    with pytest.raises(BundleError) as caught:
+        load_bundle(_edit(bundle, training_data=[1] * 900))
+    assert len(str(caught.value).splitlines()) == 21
+
+
+def test_a_manifest_nested_without_end_is_refused(bundle):
+    (bundle.source / "manifest.json").write_text("[" * 100_000)
+    with pytest.raises(BundleError, match="not JSON"):
+        load_bundle(bundle.source)
+
+
+def test_a_manifest_that_is_too_large_is_refused_before_it_is_read(bundle, monkeypatch):
+    monkeypatch.setattr("counterstain.inference.bundle_files.MAX_MANIFEST_BYTES", 100)
+    with pytest.raises(BundleError, match=r"manifest\.json of the bundle has [\d,]+ bytes, allowed are 100"):
+        load_bundle(bundle.source)
+
+
+def test_files_have_a_limit_together(bundle, monkeypatch):
+    monkeypatch.setattr("counterstain.inference.bundle_files.MAX_BUNDLE_BYTES", 1200)
+    with pytest.raises(BundleError, match="more than 1,200 bytes together"):
+        load_bundle(bundle.source)
+
+
+def test_a_small_zip_of_something_huge_is_refused_before_it_is_inflated(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("manifest.json", b" " * 4_000_000)
+    with pytest.raises(BundleError, match=r"would unpack from [\d,]+ to 4,000,000 bytes, more than 100 times"):
+        load_bundle(tmp_path / "a.zip")
+
+
+def test_a_zip_with_two_manifests_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        archive.writestr("manifest.json", "{}")
+        archive.writestr("manifest.json", "[]")
+    with pytest.raises(BundleError, match="more than once"):
+        load_bundle(tmp_path / "a.zip")
+
+
+def test_a_zip_in_a_rare_compression_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("manifest.json", "{}")
+    with pytest.raises(BundleError, match="make the zip with deflate"):
+        load_bundle(tmp_path / "a.zip")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.parametrize("name", ["manifest.json", "model.onnx", "pipe"])
+def test_a_pipe_is_never_waited_for(bundle, name):
+    path = bundle.source / name
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+    with pytest.raises(BundleError, match=f"{name} is no plain file"):
+        load_bundle(path if name == "pipe" else bundle.source)
+
+
+def test_names_of_files_are_reserved_that_results_have():
+    stems = {name.split(".")[0] for form in FORMATS.values() for name in form.writers(Panel(channels=()))}
+    assert stems <= RESERVED_NAMES

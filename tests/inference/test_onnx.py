@@ -60,7 +60,7 @@ def test_a_graph_with_other_names_is_refused(tmp_path, names):
 
 def test_what_is_not_a_graph_is_refused(tmp_path):
     bundle = write_bundle(tmp_path / "b", MANIFEST, {"model.onnx": b"not a graph"})
-    with pytest.raises(BundleError, match="cannot load the bundle"):
+    with pytest.raises(BundleError, match=r"model\.onnx of the bundle .* is refused"):
         OnnxBackend(bundle)
 
 
@@ -83,3 +83,20 @@ def test_onnx_runtime_keeps_no_record_of_its_use():
     environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
     outcome = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True)
     assert outcome.stdout.strip() == "1"
+
+
+def test_a_run_that_takes_too_long_is_stopped(bundle, monkeypatch):
+    backend = OnnxBackend(bundle, threads=1)
+    monkeypatch.setattr("counterstain.inference.onnx.threading.Timer", _Now)
+    with pytest.raises(BackendError, match=r"stopped: on a batch of shape \(2, 3, 8, 12\) it took longer than 1800 seconds"):
+        backend.run(BATCH)
+
+
+class _Now:
+    """A timer whose time is over when it starts."""
+
+    def __init__(self, seconds, function, arguments):
+        self.start = lambda: function(*arguments)
+
+    def cancel(self):
+        """Do nothing."""

@@ -3,7 +3,9 @@
 import gc
 import hashlib
 import io
+import os
 import stat
+import subprocess
 import sys
 import tempfile
 import zipfile
@@ -103,3 +105,46 @@ def test_a_full_disk_says_so(bundle, copies, monkeypatch):
     monkeypatch.setattr(module, "_opened", lambda path: Path("/dev/full").open("wb", buffering=0))  # noqa: SIM115
     with pytest.raises(BundleError, match=r"No space left on device; set TMPDIR"):
         load_bundle(bundle.source)
+
+
+ABANDON = """
+import io, os, sys, tempfile
+from counterstain.inference import weights
+weights.LARGE_BYTES = 1
+tempfile.tempdir = sys.argv[1]
+held = weights.CheckedWeights()
+held.take("a", io.BytesIO(b"large"))
+print("ready", flush=True)
+sys.stdin.read()
+os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such locks")
+def test_the_copy_of_a_killed_process_is_removed_by_the_next_and_one_in_use_is_not(bundle, copies):
+    child = subprocess.Popen(
+        [sys.executable, "-c", ABANDON, str(copies)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with child:
+        assert child.stdout.readline() == "ready\n"
+        (theirs,) = copies.iterdir()
+        ours = graph_of(load_bundle(bundle.source))
+        assert theirs.exists()
+        child.stdin.close()
+        child.wait()
+    assert theirs.exists()
+    gc.collect()
+    assert not isinstance(graph_of(load_bundle(bundle.source)), bytes)
+    assert not theirs.exists()
+    assert isinstance(ours, Path)
+
+
+def test_where_files_cannot_be_locked_a_copy_of_a_day_ago_is_removed(copies, monkeypatch):
+    monkeypatch.setattr(module, "_fcntl", lambda: None)
+    old, new = (copies / f"counterstain-weights-{name}" for name in ("old", "new"))
+    for folder in (old, new):
+        folder.mkdir()
+    os.utime(old, (0, 0))
+    weights = CheckedWeights()
+    weights.take("a", io.BytesIO(bytes(200)))
+    assert (old.exists(), new.exists()) == (False, True)

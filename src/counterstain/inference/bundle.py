@@ -6,27 +6,44 @@ checked are the bytes that are used; large files wait for their use in a private
 
 import hashlib
 import json
+import re
 import tempfile
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, Literal, Self, cast
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from counterstain.errors import BundleError
+from counterstain.inference.bundle_files import MANIFEST as MANIFEST
+from counterstain.inference.bundle_files import OpenFile, opened_bundle
+from counterstain.inference.graphs.check import check_operators
 from counterstain.inference.weights import CheckedWeights, source_of
-from counterstain.panel import Panel
+from counterstain.panel import DEVICE_NAMES, Panel
 
 FORMAT_VERSION = 1
 
-MANIFEST = "manifest.json"
+MAX_TILE_PX = 8192
+"""A tile of this side takes 0.8 GB before the network saw it."""
 
-MAX_FILE_BYTES = 2_000_000_000
-"""Files of a zip that would unpack to more are refused."""
+MAX_WEIGHT_FILES = 64
+
+_FILE_PART = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_. -]{0,126}[A-Za-z0-9_-])?")
+
+_MAX_FAULTS = 20
+"""Faults of a manifest that are told; a stranger's could have a million."""
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError(f"must be printable, got {text[:80]!r}")
+    return text
+
+
+Line = Annotated[str, Field(max_length=1000), AfterValidator(_printable)]
+"""A text that is shown to people and written into tables: a terminal would obey control characters in it."""
 
 
 class WeightFile(BaseModel):
@@ -34,15 +51,23 @@ class WeightFile(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    file: str
-    sha256: str
+    file: str = Field(max_length=300)
+    sha256: Annotated[str, Field(max_length=64), AfterValidator(_printable)]
 
     @model_validator(mode="after")
     def _stays_inside(self) -> Self:
         path = PurePosixPath(self.file)
-        if path.is_absolute() or ".." in path.parts or "\\" in self.file or ":" in self.file or not path.parts:
-            raise ValueError(f"{self.file!r} must be a file inside the bundle")
+        named_well = all(_FILE_PART.fullmatch(part) and part.split(".")[0].lower() not in DEVICE_NAMES for part in path.parts)
+        if not path.parts or path.is_absolute() or not named_well or self.file != path.as_posix():
+            raise ValueError(f"{self.file!r} must be a file inside the bundle, in letters, digits, and _ - . within a name")
+        if path.as_posix().lower() == MANIFEST:
+            raise ValueError(f"{self.file!r} cannot be the manifest itself")
         return self
+
+
+_Shift = Annotated[float, Field(ge=-1000, le=1000, allow_inf_nan=False)]
+_Scale = Annotated[float, Field(ge=1e-6, le=1000, allow_inf_nan=False)]
+_Area = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 
 
 class Normalisation(BaseModel):
@@ -50,8 +75,8 @@ class Normalisation(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
-    std: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    mean: tuple[_Shift, _Shift, _Shift] = (0.5, 0.5, 0.5)
+    std: tuple[_Scale, _Scale, _Scale] = (0.5, 0.5, 0.5)
 
 
 class Manifest(BaseModel):
@@ -60,22 +85,22 @@ class Manifest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format_version: Literal[1] = 1
-    name: str
-    version: str
+    name: Line
+    version: Line
     panel: Panel
-    mpp: float = Field(gt=0, allow_inf_nan=False)
+    mpp: float = Field(ge=0.01, le=100, allow_inf_nan=False)
     """Micrometres per pixel that the model was trained at; slides are resampled to it."""
-    tile_px: int = Field(gt=0)
+    tile_px: int = Field(gt=0, le=MAX_TILE_PX)
     margin_px: int = Field(ge=0)
     stride_px: int = Field(default=1, gt=0)
     """Tile sides must be multiples of this."""
     normalisation: Normalisation = Normalisation()
     decoder: Literal["watershed", "deepliif"] = "watershed"
-    expected_nuclear_area_um2: tuple[float, float]
+    expected_nuclear_area_um2: tuple[_Area, _Area]
     """The range in which the median nuclear area of an image normally lies; outside it a warning says so."""
-    licence: str
-    training_data: tuple[str, ...] = ()
-    weights: tuple[WeightFile, ...] = ()
+    licence: Line
+    training_data: tuple[Line, ...] = Field(default=(), max_length=1000)
+    weights: tuple[WeightFile, ...] = Field(default=(), max_length=MAX_WEIGHT_FILES)
 
     @model_validator(mode="after")
     def _tile_has_a_core(self) -> Self:
@@ -84,6 +109,16 @@ class Manifest(BaseModel):
                 f"tile_px {self.tile_px} must be more than twice margin_px {self.margin_px} "
                 f"and a multiple of stride_px {self.stride_px}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _names_and_ranges_are_sound(self) -> Self:
+        names = [weight.file.lower() for weight in self.weights]
+        if len(set(names)) != len(names):
+            raise ValueError(f"weight files must differ, in more than upper and lower case: {names}")
+        low, high = self.expected_nuclear_area_um2
+        if low >= high:
+            raise ValueError(f"expected_nuclear_area_um2 must be a range, the smaller number first, got {low:g} and {high:g}")
         return self
 
 
@@ -98,10 +133,6 @@ class Bundle:
     """File name in the manifest -> content; ``graph_of`` gives a large one without reading it again."""
     fingerprint: str
     """SHA-256 of the manifest, which holds those of the weights."""
-
-
-OpenFile = Callable[[str], BinaryIO]
-"""A file of the bundle by its name, to be read once; KeyError or OSError when it is not there."""
 
 
 def default_bundle_path() -> Path:
@@ -122,17 +153,8 @@ def load_bundle(path: str | Path) -> Bundle:
         When a file or a key is missing, a checksum differs, or the format is not known.
     """
     path = Path(path)
-    try:
-        if path.is_dir():
-            return _load(path, lambda name: (path / name).open("rb"))
-        with zipfile.ZipFile(path) as archive:
-            return _load(path, _zip_opener(archive))
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:  # damaged, or encrypted
-        raise BundleError(f"{path} is neither a bundle folder nor a readable zip of one: {error}") from error
-    except FileNotFoundError as error:
-        raise BundleError(f"{path} does not exist; expected a bundle folder or a zip of one") from error
-    except OSError as error:
-        raise BundleError(f"cannot read the bundle {path}: {error.strerror or error}") from error
+    with opened_bundle(path) as opened:
+        return _load(path, opened)
 
 
 def graph_of(bundle: Bundle) -> bytes | Path:
@@ -143,25 +165,14 @@ def graph_of(bundle: Bundle) -> bytes | Path:
     Raises
     ------
     BundleError
-        When the bundle has none, or several.
+        When the bundle has none, or several, or it holds what no graph of a bundle may: see ``counterstain.inference.graphs``.
     """
     graphs = [name for name in bundle.weights if name.endswith(".onnx")]
     if len(graphs) != 1:
         raise BundleError(f"the bundle {bundle.source} lists {len(graphs)} .onnx files, expected 1")
-    return source_of(bundle.weights, graphs[0])
-
-
-def _zip_opener(archive: zipfile.ZipFile) -> OpenFile:
-    """Return an opener of files beside the manifest, at the top of the archive or in its only folder."""
-    tops = {name.split("/")[0] for name in archive.namelist()}
-    folder = "" if MANIFEST in archive.namelist() or len(tops) != 1 else f"{tops.pop()}/"
-
-    def opened(name: str) -> BinaryIO:
-        if archive.getinfo(folder + name).file_size > MAX_FILE_BYTES:
-            raise BundleError(f"{name} in {archive.filename} unpacks to more than {MAX_FILE_BYTES:,} bytes")
-        return cast(BinaryIO, archive.open(folder + name))
-
-    return opened
+    graph = source_of(bundle.weights, graphs[0])
+    check_operators(graph, f"{graphs[0]} of the bundle {bundle.source}")
+    return graph
 
 
 def _load(source: Path, opened: OpenFile) -> Bundle:
@@ -186,23 +197,24 @@ def _part(source: Path, name: str) -> Iterator[None]:
 def _parse_manifest(source: Path, text: bytes) -> Manifest:
     try:
         values = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BundleError(f"{MANIFEST} of {source} is not JSON: {error}") from error
     found = values.get("format_version", FORMAT_VERSION) if isinstance(values, dict) else None
     if found != FORMAT_VERSION:
         raise BundleError(
-            f"the bundle {source} has format version {found}, this version of counterstain reads {FORMAT_VERSION}; "
+            f"the bundle {source} has format version {str(found)[:40]}, this version of counterstain reads {FORMAT_VERSION}; "
             "to upgrade, in an updated clone of its repository run: pip install --force-reinstall ."
         )
     try:
         return Manifest.model_validate(values)
     except ValidationError as error:
-        raise BundleError("\n  ".join([f"{MANIFEST} of {source} is not valid:", *map(_describe, error.errors())])) from error
+        faults = [_describe(fault) for fault in error.errors(include_input=False, include_url=False)[:_MAX_FAULTS]]
+        raise BundleError("\n  ".join([f"{MANIFEST} of {source} is not valid:", *faults])) from error
 
 
 def _describe(fault: Any) -> str:
     key = ".".join(str(part) for part in fault["loc"])
-    return f"missing key: {key}" if fault["type"] == "missing" else f"{key or 'manifest'}: {fault['msg']}"
+    return f"missing key: {key}" if fault["type"] == "missing" else f"{key[:200] or 'manifest'}: {fault['msg'][:1000]}"
 
 
 def _check(source: Path, weight: WeightFile, found: str) -> None:

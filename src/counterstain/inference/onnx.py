@@ -2,9 +2,14 @@
 
 A large graph is loaded from a file and runs without ONNX Runtime's memory arena, which never gives back what it once took: the
 process then needs about twice the weights while it loads them, and no third copy. A small graph is loaded from memory.
+
+A run ends when it takes longer than any network for images does: a graph may come from a stranger, and how much it computes
+can follow from the image.
 """
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +25,10 @@ CPU_PROVIDERS = ("CPUExecutionProvider",)
 
 INPUT = "image"
 """Name of the graph's only input, (n, 3, h, w) float32, normalised as the manifest says."""
+
+SECONDS_PER_TILE = 900.0
+"""A run that takes longer, for each image of its batch, is stopped. The largest model that can be imported takes some tens of
+seconds on one core."""
 
 _ORT_ERRORS = (
     ort_errors.Fail,
@@ -63,14 +72,39 @@ class OnnxBackend:
         Raises
         ------
         BackendError
-            When the runtime fails, or an output has the wrong shape, NaN or infinity.
+            When the runtime fails or takes too long, or an output has the wrong shape, NaN or infinity.
         """
+        image = normalised(batch, self.manifest.normalisation)
         try:
-            values = self._session.run(self._names, {INPUT: normalised(batch, self.manifest.normalisation)})
+            with _stopped_after(SECONDS_PER_TILE * len(batch)) as options:
+                values = self._session.run(self._names, {INPUT: image}, options)
         except _ORT_ERRORS as error:
+            if options.terminate:
+                raise BackendError(too_slow(batch.shape, SECONDS_PER_TILE * len(batch))) from error
             raise BackendError(f"ONNX Runtime failed on a batch of shape {batch.shape}: {error}") from error
         outputs = check_outputs(dict(zip(self._names, values, strict=True)), self.manifest.panel, batch.shape)
         return clipped(outputs)
+
+
+@contextmanager
+def _stopped_after(seconds: float) -> Iterator[onnxruntime.RunOptions]:
+    """Yield options of a run; it is told to stop, before its next operator, when the time is over."""
+    options = onnxruntime.RunOptions()
+    alarm = threading.Timer(seconds, setattr, (options, "terminate", True))
+    alarm.daemon = True
+    alarm.start()
+    try:
+        yield options
+    finally:
+        alarm.cancel()
+
+
+def too_slow(shape: tuple[int, ...], seconds: float) -> str:
+    """Return the message about a run that was stopped."""
+    return (
+        f"the model was stopped: on a batch of shape {shape} it took longer than {seconds:g} seconds; "
+        "choose another model, give it more threads, or take a bundle with smaller tiles"
+    )
 
 
 def normalised(batch: NDArray[np.float32], normalisation: Normalisation) -> NDArray[np.float32]:

@@ -19,7 +19,7 @@ from counterstain.errors import BackendError, BundleError, UsageError
 from counterstain.extras import needs
 from counterstain.inference.backend import Outputs, available_threads, check_outputs
 from counterstain.inference.bundle import Bundle, Manifest, graph_of
-from counterstain.inference.onnx import INPUT, check_graph, clipped, normalised
+from counterstain.inference.onnx import INPUT, SECONDS_PER_TILE, check_graph, clipped, normalised, too_slow
 
 Precision = Literal["f32", "bf16"]
 """Arithmetic: float32, or bfloat16."""
@@ -67,10 +67,14 @@ class OpenVINOBackend:
         Raises
         ------
         BackendError
-            When the runtime fails, or an output has the wrong shape, NaN or infinity.
+            When the runtime fails or takes too long, or an output has the wrong shape, NaN or infinity.
         """
+        seconds = SECONDS_PER_TILE * len(batch)
         try:
-            self._request.infer({INPUT: normalised(batch, self.manifest.normalisation)})
+            self._request.start_async({INPUT: normalised(batch, self.manifest.normalisation)})
+            if not self._request.wait_for(int(1000 * seconds)):
+                self._request.cancel()
+                raise BackendError(too_slow(batch.shape, seconds))
             values = {name: self._request.get_tensor(name).data for name in self._names}
             return clipped(check_outputs(values, self.manifest.panel, batch.shape))
         except (RuntimeError, ValueError) as error:

@@ -5,16 +5,20 @@ too: each block is hashed and written to a copy, in a new folder that only the u
 that copy. So nobody who may change the bundle can change weights after they were checked; another program of the same user
 could change the copy, as it could change the memory of this process. Memory then holds a part of a large file, never all.
 
-The copies lie where the system keeps temporary files (``TMPDIR``) and are removed with the object that holds them.
+The copies lie where the system keeps temporary files (``TMPDIR``) and are removed with the object that holds them. A process
+that was killed removes nothing: the next one that makes a copy there does it, since nobody holds the lock of that folder then.
 """
 
+import contextlib
 import hashlib
+import importlib
 import shutil
 import tempfile
+import time
 import weakref
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from counterstain.errors import BundleError
 
@@ -22,6 +26,13 @@ LARGE_BYTES = 64 * 2**20
 """Files of at least this size are kept on disk."""
 
 _BLOCK_BYTES = 2**20
+
+_PREFIX = "counterstain-weights-"
+
+_LOCK = "lock"
+
+_SURELY_OVER_S = 24 * 60 * 60
+"""Where files cannot be locked (Windows), a copy of this age is taken for one of a killed process; one in use stays there."""
 
 
 class CheckedWeights(Mapping[str, bytes]):
@@ -51,12 +62,14 @@ class CheckedWeights(Mapping[str, bytes]):
         return self._large.get(name)
 
     def _private_folder(self) -> Path:
+        remove_abandoned(Path(tempfile.gettempdir()))
         try:
-            folder = tempfile.mkdtemp(prefix="counterstain-")  # mode 0700
+            folder = Path(tempfile.mkdtemp(prefix=_PREFIX))  # mode 0700
+            lock = _locked(folder)
         except OSError as error:
             raise BundleError(_no_room(tempfile.gettempdir(), error)) from error
-        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-        return Path(folder)
+        weakref.finalize(self, _remove, folder, lock)
+        return folder
 
     def __getitem__(self, name: str) -> bytes:
         return self._large[name].read_bytes() if name in self._large else self._small[name]
@@ -72,6 +85,52 @@ def source_of(weights: Mapping[str, bytes], name: str) -> bytes | Path:
     """Return what a runtime loads: the path of a private copy when the file is large, else its content."""
     path = weights.path_of(name) if isinstance(weights, CheckedWeights) else None
     return weights[name] if path is None else path
+
+
+def remove_abandoned(temporary: Path) -> None:
+    """Remove the copies that killed processes left in a folder of temporary files; those in use, and those of others, stay."""
+    for folder in temporary.glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError):  # another user's, or another process removes it at the same time
+            if _is_abandoned(folder):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_abandoned(folder: Path) -> bool:
+    """Return whether no process uses a copy; a process that is about to lock its folder has not written the lock yet."""
+    fcntl = _fcntl()
+    if fcntl is None or not (folder / _LOCK).exists():
+        return time.time() - folder.stat().st_mtime > _SURELY_OVER_S
+    with (folder / _LOCK).open("rb") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:  # its process lives
+            return False
+    return True
+
+
+def _locked(folder: Path) -> BinaryIO:
+    """Return the open lock of a folder. It gets its name when it is locked, so nobody sees it unlocked."""
+    unnamed = folder / "new-lock"
+    lock = unnamed.open("xb")
+    fcntl = _fcntl()
+    if fcntl is not None:
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            unnamed.rename(folder / _LOCK)
+    return lock
+
+
+def _fcntl() -> Any:
+    """Return the module that locks files; None on Windows."""
+    try:
+        return importlib.import_module("fcntl")
+    except ImportError:
+        return None
+
+
+def _remove(folder: Path, lock: BinaryIO) -> None:
+    lock.close()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _copy(start: bytes, stream: BinaryIO, path: Path) -> str:
