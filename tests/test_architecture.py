@@ -245,7 +245,7 @@ def test_every_package_has_a_folder_of_tests():
 
 
 def test_every_folder_of_tests_has_a_package():
-    others = {"conformance", "golden"}
+    others = {"conformance", "fuzzing", "golden"}
     folders = [path for path in (ROOT / "tests").iterdir() if list(path.rglob("test_*.py"))]
     assert [
         path.name for path in folders if path.is_dir() and path.name not in others and not (PACKAGE / path.name).is_dir()
