@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from counterstain.cli.main import COMMANDS, main
+from counterstain.results.record import BundleRecord, Record, SlideRecord
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "counterstain"
@@ -107,6 +108,23 @@ def option_faults(source):
     return [f"line {line}: {name}" for line, names in named for name in sorted(names)]
 
 
+def record_lookups(source):
+    """Return where a result is looked up by the name of a key; options of a command may have such names too."""
+    common = {"name", "source", "version", "versions", "marker", "format", "format_version"}  # other files have these
+    keys = {*Record.model_fields, *SlideRecord.model_fields, *BundleRecord.model_fields} - common
+    faults = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Subscript):
+            holder, key = node.value, node.slice
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "get" and node.args:
+            holder, key = node.func.value, node.args[0]
+        else:
+            continue
+        if isinstance(key, ast.Constant) and key.value in keys and ast.unparse(holder) != "settings":
+            faults.append(f"line {node.lineno}: {ast.unparse(node)}")
+    return faults
+
+
 def machine_faults(text):
     """Return paths of somebody's machine and addresses of package registries."""
     private = r"(?<![\w.])/(?:home|Users|root|work|tmp)/[\w.-]+"
@@ -150,6 +168,8 @@ def test_there_is_source_to_check():
         (late_imports, "def f():\n    import os"),
         (option_faults, 'raise OutputError(f"{folder} is taken; choose another --out")'),
         (option_faults, 'MESSAGE = "give --mpp"'),
+        (record_lookups, 'content["slide"]'),
+        (record_lookups, 'content.get("tissue_mm2")'),
         (machine_faults, "see " + "/home" + "/jo/slides"),
         (machine_faults, "pip install " + "--index-url" + " x"),
     ],
@@ -158,9 +178,9 @@ def test_each_rule_finds_a_fault_in_bad_source(rule, bad):
     assert len(rule(bad)) == 1
 
 
-@pytest.mark.parametrize("rule", [call_faults, facade_imports, late_imports, option_faults, machine_faults])
+@pytest.mark.parametrize("rule", [call_faults, facade_imports, late_imports, option_faults, machine_faults, record_lookups])
 def test_no_rule_finds_a_fault_in_good_source(rule):
-    body = "def f(path):\n    torch.load(path, weights_only=True)\n    return 'pip install --force-reinstall .'\n"
+    body = "def f(path):\n    torch.load(path, weights_only=True)\n    return settings['scores'], 'pip --force-reinstall .'\n"
     assert rule(f"import os\nfrom counterstain.cells.table import Cells\n\n{body}") == []
 
 
@@ -221,6 +241,10 @@ def test_only_the_command_line_imports_inside_functions():
 def test_only_the_command_line_names_its_options():
     paths = [path for path in SOURCES if PACKAGE / "cli" not in path.parents]
     assert by_file(option_faults, paths) == []
+
+
+def test_a_result_is_looked_up_by_the_names_of_its_keys_nowhere_but_where_it_is_read():
+    assert by_file(record_lookups, [path for path in SOURCES if PACKAGE / "results" not in path.parents]) == []
 
 
 def test_every_module_says_what_it_is():

@@ -3,12 +3,12 @@ import sys
 
 from counterstain.cli.console import show_columns, show_error, show_summary, show_warning
 from counterstain.cli.progress import progress_bars
+from counterstain.results.record import CountsRecord, Record, ScoreRecord
 
-RECORD = {
-    "counts": {"nuclei": 10, "positive": 3, "negative": 7},
-    "scores": [{"name": "percent_positive", "value": 30.0, "interval_95": [10.8, 60.3]}],
-    "warnings": ["few"],
-}
+SCORE = ScoreRecord(
+    name="percent_positive", region="all", value=30.0, interval_95=(10.8, 60.3), counts={"positive": 3, "total": 10}
+)
+RECORD = Record.model_construct(counts=CountsRecord(nuclei=10, positive=3, negative=7), scores=(SCORE,), warnings=("few",))
 
 
 class Terminal(io.StringIO):
@@ -45,7 +45,7 @@ def test_on_a_terminal_the_summary_is_framed(monkeypatch):
 
 
 def test_an_analysis_without_the_score_shows_dashes(capsys):
-    show_summary([("x", {**RECORD, "scores": []})])
+    show_summary([("x", RECORD.model_copy(update={"scores": ()}))])
     assert capsys.readouterr().out.splitlines()[1].split()[-3:] == ["-", "-", "1"]
 
 

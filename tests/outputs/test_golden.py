@@ -36,7 +36,7 @@ def written(analysis, tmp_path, monkeypatch):
     scored = tmp_path / "scored"
     scored.mkdir()
     scores = score_regions(replace(analysis, tissue_mm2=0.5).population, [], scorers(DEFAULT))
-    write_scores(scored, {"slide": {"name": "tile"}, "files": []}, analysis.cells, scores, regions="cores.csv")
+    write_scores(scored, record_module.record(analysis), analysis.cells, scores, regions="cores.csv")
     return tmp_path
 
 
@@ -54,7 +54,7 @@ def test_the_golden_tables_and_maps_description_are_read(analysis):
 
 
 def test_the_golden_record_is_recognised_as_an_output():
-    assert read_record(GOLDEN / "tile")["counts"]["nuclei"] == 3
+    assert read_record(GOLDEN / "tile").counts.nuclei == 3
 
 
 @pytest.fixture(scope="module")

@@ -4,12 +4,12 @@ import math
 
 import pytest
 
-from counterstain.results.record import finite, read_record, record, write_record
+from counterstain.results.record import as_json, finite, read_record, record, write_json, write_record
 
 
 def test_a_record_is_strict_json_and_says_what_was_counted_and_how(analysis, tmp_path):
     write_record(analysis, tmp_path / "analysis.json", ("cells.csv",))
-    content = read_record(tmp_path)
+    content = as_json(read_record(tmp_path))
     assert content["format_version"] == 1
     assert content["counts"] == {"nuclei": 3, "positive": 2, "negative": 1}
     assert content["slide"]["mpp"] == 0.25
@@ -32,7 +32,7 @@ def test_a_record_is_strict_json_and_says_what_was_counted_and_how(analysis, tmp
 
 def test_a_score_of_no_cells_is_null(analysis):
     nothing = dataclasses.replace(analysis.scores[0], value=math.nan, interval=(math.nan, math.inf))
-    score = record(dataclasses.replace(analysis, scores=(nothing,)))["scores"][0]
+    score = as_json(record(dataclasses.replace(analysis, scores=(nothing,))))["scores"][0]
     assert score["value"] is None
     assert score["interval_95"] == [None, None]
 
@@ -62,9 +62,9 @@ def test_a_file_of_the_same_name_from_elsewhere_is_no_record(tmp_path, text):
     ],
 )
 def test_a_damaged_record_is_no_record(analysis, tmp_path, damage):
-    (tmp_path / "analysis.json").write_text(json.dumps(record(analysis)), encoding="utf-8")
+    (tmp_path / "analysis.json").write_text(json.dumps(as_json(record(analysis))), encoding="utf-8")
     assert read_record(tmp_path) is not None
-    (tmp_path / "analysis.json").write_text(json.dumps({**record(analysis), **damage}), encoding="utf-8")
+    (tmp_path / "analysis.json").write_text(json.dumps({**as_json(record(analysis)), **damage}), encoding="utf-8")
     assert read_record(tmp_path) is None
 
 
@@ -87,5 +87,42 @@ def test_the_record_is_json_for_every_reader(analysis, tmp_path):
 
 
 def test_the_tissue_area_is_recorded_where_it_was_looked_for(analysis):
-    assert "tissue_mm2" not in record(analysis)["slide"]
-    assert record(dataclasses.replace(analysis, tissue_mm2=1.5))["slide"]["tissue_mm2"] == 1.5
+    assert "tissue_mm2" not in as_json(record(analysis))["slide"]
+    assert record(dataclasses.replace(analysis, tissue_mm2=1.5)).slide.tissue_mm2 == 1.5
+
+
+def test_what_is_read_and_written_again_is_the_same_text_but_for_its_form(analysis, tmp_path):
+    write_record(analysis, tmp_path / "analysis.json", ("cells.csv",))
+    text = (tmp_path / "analysis.json").read_text()
+    write_json(tmp_path / "again.json", as_json(read_record(tmp_path)))
+    assert (tmp_path / "again.json").read_text() == text
+
+
+def test_what_a_later_version_added_is_kept(analysis, tmp_path):
+    later = as_json(record(analysis)) | {"new": [1, {"a": None}]}
+    later["slide"]["new"] = "x"
+    write_json(tmp_path / "analysis.json", later)
+    assert as_json(read_record(tmp_path)) == later
+
+
+def test_a_result_of_an_early_version_is_read_without_what_it_did_not_say(analysis, tmp_path):
+    early = as_json(record(analysis))
+    for name in ("timings_s", "versions"):
+        del early[name]
+    for name in ("marker", "licence", "manifest"):
+        del early["bundle"][name]
+    early["scores"] = [
+        {key: score[key] for key in ("name", "region", "value", "interval_95", "counts")} for score in early["scores"]
+    ]
+    write_json(tmp_path / "analysis.json", early)
+    assert read_record(tmp_path).bundle.manifest is None
+    assert as_json(read_record(tmp_path)) == early
+
+
+def test_a_recorded_score_is_the_score_that_was_given(analysis):
+    nothing = dataclasses.replace(analysis.scores[0], value=math.nan, interval=(math.nan, math.nan), area_mm2=2.0)
+    one, other = (
+        written.score() for written in record(dataclasses.replace(analysis, scores=(analysis.scores[0], nothing))).scores
+    )
+    assert one == analysis.scores[0]
+    assert (math.isnan(other.value), other.area_mm2) == (True, 2.0)

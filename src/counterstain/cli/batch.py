@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from counterstain.cli.inputs import Input
 from counterstain.cli.kept import kept_result
@@ -20,7 +19,7 @@ from counterstain.passes.workers import Workers
 from counterstain.pipeline import AnalyzeOptions, analyze
 from counterstain.progress import OnProgress, Progress
 from counterstain.results.folder import check_apart, check_free, homes, write_folder
-from counterstain.results.record import FILE_NAME, read_record
+from counterstain.results.record import FILE_NAME, Record, read_record
 from counterstain.results.summary import Failure
 from counterstain.scoring.region_files import read_regions
 from counterstain.scoring.regions import NO_REGIONS, Regions
@@ -60,23 +59,23 @@ class Job:
 class Outcome:
     """What came of a run."""
 
-    records: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    records: list[tuple[str, Record]] = field(default_factory=list)
     """Output folder's name and the content of its ``analysis.json``."""
     kept: set[str] = field(default_factory=set)
     """Those of the names whose result an earlier run has written."""
     failures: list[Failure] = field(default_factory=list)
     log: RunLog
 
-    def done(self, name: str, content: dict[str, Any]) -> None:
+    def done(self, name: str, content: Record) -> None:
         """Add a result."""
         self.records.append((name, content))
         self.log.done(name, content)
 
-    def was_done(self, name: str, content: dict[str, Any]) -> None:
+    def was_done(self, name: str, content: Record) -> None:
         """Add the result of an earlier run."""
         self.records.append((name, content))
         self.kept.add(name)
-        self.log.kept(name, content["slide"]["source"])
+        self.log.kept(name, content.slide.source)
 
     def failed(self, failure: Failure) -> None:
         """Add an input that has no result."""
@@ -162,7 +161,7 @@ def analyse_file(item: Input, job: Job, outcome: Outcome, bar: Bar) -> None:
         outcome.done(item.name, analyse_slide(slide, job, folder, source=source, bar=bar, workers=workers))
 
 
-def earlier_result(slide: Slide, job: Job, folder: Path) -> dict[str, Any] | None:
+def earlier_result(slide: Slide, job: Job, folder: Path) -> Record | None:
     """Return the record of the result that this job would write, where it is there; None where there is room for it.
 
     Raises
@@ -177,9 +176,7 @@ def earlier_result(slide: Slide, job: Job, folder: Path) -> dict[str, Any] | Non
     return kept
 
 
-def analyse_slide(
-    slide: Slide, job: Job, folder: Path, *, source: str, bar: Bar, workers: Workers | None = None
-) -> dict[str, Any]:
+def analyse_slide(slide: Slide, job: Job, folder: Path, *, source: str, bar: Bar, workers: Workers | None = None) -> Record:
     """Analyse an open slide into ``folder`` and return the content of its ``analysis.json``.
 
     A large slide keeps what is done in a hidden folder beside it, where the next run finds it when this one is interrupted.

@@ -6,7 +6,6 @@ Results go to standard output, everything else to standard error.
 import re
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 import click
 from rich.box import SIMPLE_HEAD
@@ -15,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from counterstain.cli.wording import in_options
+from counterstain.results.record import Record
 from counterstain.scoring.names import HEADINGS as SCORE_HEADINGS
 from counterstain.scoring.names import MAIN
 
@@ -39,7 +39,7 @@ def show_warning(name: str, message: str) -> None:
     click.echo(f"warning: {visible(name)}: {visible(message)}", err=True)
 
 
-def show_summary(records: Sequence[tuple[str, dict[str, Any]]]) -> None:
+def show_summary(records: Sequence[tuple[str, Record]]) -> None:
     """Write the table of results: framed on a terminal, plain aligned columns in a pipe.
 
     Parameters
@@ -61,15 +61,15 @@ def show_columns(rows: Sequence[Sequence[str]]) -> None:
         click.echo("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
 
 
-def summary_row(name: str, content: dict[str, Any]) -> tuple[str, ...]:
+def summary_row(name: str, content: Record) -> tuple[str, ...]:
     """Return the cells of one result under ``HEADINGS``; a dash is a number that does not exist."""
-    counts = content["counts"]
-    score = next((score for score in content["scores"] if score["name"] == MAIN), None)
-    value, (low, high) = (score["value"], score["interval_95"]) if score else (None, (None, None))
+    counts = content.counts
+    score = next((score for score in content.scores if score.name == MAIN), None)
+    value, (low, high) = (score.value, score.interval_95) if score else (None, (None, None))
     percent = "-" if value is None else f"{value:.1f}"
     interval = "-" if low is None or high is None else f"{low:.1f} to {high:.1f}"
-    numbers = (str(counts[key]) for key in ("nuclei", "positive", "negative"))
-    return (name, *numbers, percent, interval, str(len(content["warnings"])))
+    numbers = map(str, (counts.nuclei, counts.positive, counts.negative))
+    return (name, *numbers, percent, interval, str(len(content.warnings)))
 
 
 def _framed(rows: list[tuple[str, ...]]) -> Table:

@@ -59,7 +59,7 @@ def check_earlier_demo(out: Path, slides: Mapping[str, ArraySlide]) -> None:
     sources = {slide.name: source for source, slide in slides.items()}
     for entry in sorted(out.iterdir()) if out.is_dir() else []:
         content = read_record(entry)
-        is_ours = content is not None and content["slide"]["source"] == sources.get(entry.name)
+        is_ours = content is not None and content.slide.source == sources.get(entry.name)
         is_hidden = entry.name.startswith(".")  # what a demo that was killed left
         if not (is_ours or is_hidden or entry.name in (FILE_NAME, LOG_NAME)):
             raise OutputError(f"{out} holds {entry.name}, which is not of an earlier demo", ELSEWHERE)

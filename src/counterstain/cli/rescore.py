@@ -12,9 +12,9 @@ from counterstain.cells.classify import classify
 from counterstain.cells.table import CellTable
 from counterstain.cli.console import show_columns, show_error, show_warning
 from counterstain.errors import CounterstainError, in_full
-from counterstain.geometry import Size
-from counterstain.results.opening import Record, read_cells, resolution_of, results_in, sides_of
-from counterstain.results.scores import FILE_NAME, write_scores
+from counterstain.results.opening import read_cells, results_in
+from counterstain.results.record import Record, ScoreRecord, as_json
+from counterstain.results.scores import FILE_NAME, Rescored, write_scores
 from counterstain.scoring.base import Population
 from counterstain.scoring.names import DEFAULT, HEADINGS, MAIN, scorers
 from counterstain.scoring.region_files import read_regions
@@ -34,7 +34,7 @@ def rescore(folder: Path, settings: Mapping[str, Any]) -> bool:
     scorers(settings["scores"])  # an unknown name is refused before any work
     if settings["regions"]:
         read_regions(settings["regions"], mpp=1.0)  # a file that is wrong for every slide is refused before any work
-    written: list[tuple[Path, dict[str, Any]]] = []
+    written: list[tuple[Path, Rescored]] = []
     failures: list[tuple[Path, CounterstainError]] = []
     for path, content in results:
         try:
@@ -43,7 +43,7 @@ def rescore(folder: Path, settings: Mapping[str, Any]) -> bool:
             failures.append((path, error))
             show_error(str(path), error)
     if settings["as_json"]:
-        done = [{"status": "done", "name": path.name, "folder": str(path), **content} for path, content in written]
+        done = [{"status": "done", "name": path.name, "folder": str(path), **as_json(content)} for path, content in written]
         failed = [
             {"status": "failed", "name": path.name, "folder": str(path), "error": in_full(error)} for path, error in failures
         ]
@@ -51,20 +51,20 @@ def rescore(folder: Path, settings: Mapping[str, Any]) -> bool:
         sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=True, allow_nan=False) + "\n")
     elif not settings["quiet"]:
         names = tuple(dict.fromkeys(settings["scores"] or DEFAULT))
-        rows = (row for path, content in written for row in region_rows(path.name, content["scores"], names))
+        rows = (row for path, content in written for row in region_rows(path.name, content.scores, names))
         show_columns([headings(names), *rows])
         ended = f", {len(failures)} failed" if failures else ""
         click.echo(f"written: {FILE_NAME} in {len(written)} of the folders in {folder}{ended}")
     return bool(failures)
 
 
-def _rescore_one(folder: Path, content: Record, settings: Mapping[str, Any]) -> dict[str, Any]:
+def _rescore_one(folder: Path, content: Record, settings: Mapping[str, Any]) -> Rescored:
     cells = _classified(read_cells(folder, content), settings)
-    slide, file = content["slide"], settings["regions"]
-    regions = read_regions(file, sides_of(content)) if file else NO_REGIONS
-    for message in () if settings["quiet"] else region_warnings(regions, Size(slide["height_px"], slide["width_px"])):
+    slide, file = content.slide, settings["regions"]
+    regions = read_regions(file, slide.sides) if file else NO_REGIONS
+    for message in () if settings["quiet"] else region_warnings(regions, slide.size):
         show_warning(folder.name, message)
-    whole = Population(cells=cells, area_mm2=slide.get("tissue_mm2"), resolution=resolution_of(content))
+    whole = Population(cells=cells, area_mm2=slide.tissue_mm2, resolution=slide.resolution)
     scores = score_regions(whole, regions.parts, scorers(settings["scores"] or DEFAULT))
     return write_scores(folder, content, cells, scores, regions=str(file or ""))
 
@@ -85,17 +85,17 @@ def headings(names: Sequence[str]) -> tuple[str, ...]:
     return ("Image", "Region", *(heading for name in names for heading in parts[name]))
 
 
-def region_rows(image: str, scores: list[dict[str, Any]], names: Sequence[str]) -> list[tuple[str, ...]]:
+def region_rows(image: str, scores: Sequence[ScoreRecord], names: Sequence[str]) -> list[tuple[str, ...]]:
     """Return one row under ``headings`` for each region; a dash is a number that does not exist."""
-    found = {(score["region"], score["name"]): score for score in scores}
-    regions = dict.fromkeys(score["region"] for score in scores)
+    found = {(score.region, score.name): score for score in scores}
+    regions = dict.fromkeys(score.region for score in scores)
     return [(image, region, *(text for name in names for text in _texts(found[region, name]))) for region in regions]
 
 
-def _texts(score: dict[str, Any]) -> tuple[str, ...]:
-    value = "-" if score["value"] is None else f"{score['value']:.1f}"
-    if score["name"] != MAIN:
+def _texts(score: ScoreRecord) -> tuple[str, ...]:
+    value = "-" if score.value is None else f"{score.value:.1f}"
+    if score.name != MAIN:
         return (value,)
-    low, high = score["interval_95"]
-    counts = (str(score["counts"][key]) for key in ("total", "positive"))
+    low, high = score.interval_95
+    counts = (str(score.counts[key]) for key in ("total", "positive"))
     return (*counts, value, "-" if low is None else f"{low:.1f} to {high:.1f}")

@@ -27,8 +27,8 @@ from counterstain.outputs.names import check_formats, default_formats, formats_f
 from counterstain.passes.workers import CELLS
 from counterstain.pipeline import IN_MEMORY_PIXELS, cutting_threads, warnings_of
 from counterstain.results.folder import check_apart, check_free, homes, write_folder
-from counterstain.results.opening import Record, read_manifest, read_maps, read_qualities, results_in, sides_of
-from counterstain.results.record import FILE_NAME, record
+from counterstain.results.opening import read_manifest, read_maps, read_qualities, results_in
+from counterstain.results.record import FILE_NAME, Record, as_json, record
 from counterstain.results.summary import Failure, write_summary
 from counterstain.scoring.base import Population
 from counterstain.scoring.names import DEFAULT, scorers
@@ -69,7 +69,7 @@ def resegment(folder: Path, out: Path, settings: Mapping[str, Any]) -> bool:
                 done.append((path.name, _one(path, content, out / path.name, options, settings, bar)))
                 failed = False
             except (CounterstainError, OSError) as error:
-                failures.append(Failure(name=path.name, source=content["slide"]["source"], error=in_full(error)))
+                failures.append(Failure(name=path.name, source=content.slide.source, error=in_full(error)))
                 show_error(str(path), error)
             bar.end(failed=failed)
     write_summary(out, {name for name, _ in done}, failures)
@@ -81,10 +81,10 @@ def _one(folder: Path, content: Record, target: Path, options: CellOptions, sett
     manifest = read_manifest(folder, content)
     if target.resolve() == folder.resolve():
         raise UsageError(f"{folder} holds the maps that are read, so it cannot be replaced", ELSEWHERE)
-    check_apart(target, homes([settings["slide"] or Path(content["slide"]["source"])]))
+    check_apart(target, homes([settings["slide"] or Path(content.slide.source)]))
     formats = formats_for(
         settings["formats"] or default_formats(),
-        content["slide"]["analysed_height_px"] * content["slide"]["analysed_width_px"],
+        content.slide.analysed_size.area,
         named=bool(settings["formats"]),
     )
     if not settings["overwrite"]:
@@ -127,22 +127,22 @@ def segmented(
     settings: Mapping[str, Any],
 ) -> Analysis:
     """Return the analysis of a result whose maps were cut anew, as if the model had run again."""
-    tissue_mm2, tiles = content["slide"].get("tissue_mm2"), read_qualities(folder, content, slide)
+    tissue_mm2, tiles = content.slide.tissue_mm2, read_qualities(folder, content, slide)
     regions = read_regions(settings["regions"], slide.resolution.sides) if settings["regions"] else NO_REGIONS
     whole = Population(cells=cells, area_mm2=tissue_mm2, resolution=slide.resolution)
     scores = score_regions(whole, regions.parts, scorers(settings["scores"] or DEFAULT))
     return Analysis(
         slide=slide,
         manifest=manifest,
-        fingerprint=content["bundle"]["fingerprint"],
+        fingerprint=content.bundle.fingerprint,
         maps=maps,
         cells=cells,
         scores=scores,
         tissue_mm2=tissue_mm2,
         regions=regions.parts,
         tiles=tiles,
-        source=content["slide"]["source"],
-        overview_sha256=content["slide"].get("overview_sha256", ""),
+        source=content.slide.source,
+        overview_sha256=content.slide.overview_sha256,
         warnings=(
             *warnings_of(slide, manifest, cells, scores, tiles),
             *region_warnings(regions, slide.size),
@@ -160,30 +160,30 @@ def _slide_of(content: Record, default_mpp: float, named: Path | None) -> Slide:
     UsageError
         It has another size or pixel size.
     """
-    stored = content["slide"]
-    mpp = stored["mpp"] if stored["mpp_source"] == "option" else None
+    stored = content.slide
+    mpp = stored.mpp if stored.mpp_source == "option" else None
     try:
-        slide = open_slide(named or stored["source"], mpp=mpp, default_mpp=default_mpp)
+        slide = open_slide(named or stored.source, mpp=mpp, default_mpp=default_mpp)
     except CounterstainError as error:
         error.add_note("the image of the result is needed; name it with --slide")
         raise
     found = (slide.size.height, slide.size.width, slide.resolution.mpp, *slide.resolution.sides)
-    if found != (stored["height_px"], stored["width_px"], stored["mpp"], *sides_of(content)):
+    if found != (stored.height_px, stored.width_px, stored.mpp, *stored.sides):
         slide.close()
-        raise UsageError(f"{named or stored['source']} is not the image that the result was made of; name it with --slide")
+        raise UsageError(f"{named or stored.source} is not the image that the result was made of; name it with --slide")
     return slide
 
 
 def _show(done: list[tuple[str, Record]], failures: list[Failure], out: Path, settings: Mapping[str, Any]) -> None:
     if settings["as_json"]:
-        images = [{"status": "done", "name": name, "folder": str(out / name), **content} for name, content in done]
+        images = [{"status": "done", "name": name, "folder": str(out / name), **as_json(content)} for name, content in done]
         failed = [{"status": "failed", "name": failure.name, "error": failure.error} for failure in failures]
         document = {"format_version": FORMAT_VERSION, "out": str(out), "images": [*images, *failed]}
         sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=True, allow_nan=False) + "\n")
     if settings["quiet"] or settings["as_json"]:
         return
     for name, content in done:
-        for message in content["warnings"]:
+        for message in content.warnings:
             show_warning(name, message)
     if done:
         show_summary(done)

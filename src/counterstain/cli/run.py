@@ -22,6 +22,7 @@ from counterstain.geometry import mpp_of_magnification
 from counterstain.inference.names import load_backend
 from counterstain.outputs.names import check_formats, default_formats, skipped_formats
 from counterstain.pipeline import AnalyzeOptions
+from counterstain.results.record import as_json
 from counterstain.results.summary import Failure, write_summary
 from counterstain.scoring.names import DEFAULT, scorers
 from counterstain.scoring.region_files import read_regions
@@ -129,7 +130,7 @@ def run_and_report(
 def show_warnings(outcome: Outcome) -> None:
     """Write every warning with the name of its image to standard error."""
     for name, content in outcome.records:
-        for message in content["warnings"]:
+        for message in content.warnings:
             show_warning(name, message)
 
 
@@ -147,7 +148,12 @@ def show_table(job: Job, outcome: Outcome, *, defaults: bool) -> None:
 def document(job: Job, outcome: Outcome, summary: Path) -> dict[str, Any]:
     """Return what ``--json`` writes."""
     done = [
-        {"status": "kept" if name in outcome.kept else "done", "name": name, "folder": as_unicode(job.out / name), **content}
+        {
+            "status": "kept" if name in outcome.kept else "done",
+            "name": name,
+            "folder": as_unicode(job.out / name),
+            **as_json(content),
+        }
         for name, content in outcome.records
     ]
     failed = [

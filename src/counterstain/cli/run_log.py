@@ -13,7 +13,7 @@ from counterstain.cli.console import show_warning
 from counterstain.cli.shard import Shard
 from counterstain.errors import OutputError
 from counterstain.files import explained
-from counterstain.results.record import finite
+from counterstain.results.record import Record, as_json, finite
 from counterstain.versions import package_versions
 
 FILE_NAME = "counterstain.log"
@@ -38,10 +38,10 @@ class RunLog:
         plain = {name: value if isinstance(value, str | int | float | None) else str(value) for name, value in options.items()}
         self._add("start", {"versions": package_versions(), "bundle": dict(model), "options": plain, "images": images})
 
-    def done(self, name: str, content: Mapping[str, Any]) -> None:
+    def done(self, name: str, content: Record) -> None:
         """Tell of an image that is done."""
-        told = {key: content[key] for key in ("counts", "timings_s", "warnings")}
-        self._add("done", {"name": name, "source": content["slide"]["source"], **told})
+        told = {"counts": as_json(content.counts), "timings_s": content.timings_s, "warnings": content.warnings}
+        self._add("done", {"name": name, "source": content.slide.source, **told})
 
     def kept(self, name: str, source: str) -> None:
         """Tell of an image whose result was there already."""

@@ -33,8 +33,8 @@ def write_folder(analysis: Analysis, folder: Path, formats: Iterable[str]) -> tu
 
 def written_files(folder: Path) -> frozenset[str]:
     """Return the names of the files in ``folder`` that its ``analysis.json`` says a run has written; none without one."""
-    content = read_record(folder)
-    return frozenset(content.get("files", ())) if content else frozenset()
+    found = read_record(folder)
+    return frozenset(found.files) if found else frozenset()
 
 
 def is_output(path: Path) -> bool:

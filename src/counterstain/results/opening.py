@@ -4,7 +4,7 @@ import importlib
 import importlib.util
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import ValidationError
 
@@ -16,8 +16,8 @@ from counterstain.outputs.tables.cells_csv import read_csv
 from counterstain.outputs.tables.tiles import FILE_NAME as TILES
 from counterstain.outputs.tables.tiles import read_tiles
 from counterstain.panel import Panel
-from counterstain.results.record import FILE_NAME, read_record
-from counterstain.slides.base import Resolution, Slide
+from counterstain.results.record import FILE_NAME, Record, read_record
+from counterstain.slides.base import Slide
 from counterstain.stitching.maps import Maps
 from counterstain.tiling.quality import TileQualities
 from counterstain.versions import FORMAT_VERSION
@@ -26,8 +26,6 @@ NEEDS = {"cells.parquet": "pyarrow", "maps.ome.zarr": "zarr"}
 """File -> the module that reads it."""
 
 Result = TypeVar("Result")
-Record = dict[str, Any]
-"""Content of an ``analysis.json``."""
 
 
 def results_in(folder: Path) -> list[tuple[Path, Record]]:
@@ -44,23 +42,10 @@ def results_in(folder: Path) -> list[tuple[Path, Record]]:
         raise UsageError(
             f"{folder} holds no result: expected {FILE_NAME} in it or in the folders in it, as analyze writes them"
         )
-    later = [str(path) for path, content in found if content.get("format_version", 0) > FORMAT_VERSION]
+    later = [str(path) for path, content in found if content.format_version > FORMAT_VERSION]
     if later:
         raise UsageError(f"{', '.join(later)} is of a later format than this version of counterstain reads; upgrade it")
     return found
-
-
-def sides_of(content: Record) -> tuple[float, float]:
-    """Return the height and width in micrometres of a pixel of the image that a result was made of."""
-    slide = content["slide"]
-    return slide.get("pixel_height_um", slide["mpp"]), slide.get("pixel_width_um", slide["mpp"])
-
-
-def resolution_of(content: Record) -> Resolution:
-    """Return the pixel size of the image that a result was made of."""
-    height, width = sides_of(content)
-    slide = content["slide"]
-    return Resolution(slide["mpp"], slide["mpp_source"], 1.0 if height == width else height / width)
 
 
 def read_cells(folder: Path, content: Record) -> Cells:
@@ -77,7 +62,7 @@ def read_cells(folder: Path, content: Record) -> Cells:
         cells = reader(path)
     except (ValueError, OSError) as error:  # pyarrow's errors are among them
         raise OutputError(f"cannot read {path}: {error}; analyse the slide again") from error
-    return Cells(columns=cells.columns, outlines=cells.outlines, thresholds=content["thresholds"])
+    return Cells(columns=cells.columns, outlines=cells.outlines, thresholds={**content.thresholds})
 
 
 def read_manifest(folder: Path, content: Record) -> Manifest:
@@ -89,8 +74,8 @@ def read_manifest(folder: Path, content: Record) -> Manifest:
         It says too little, as it did in early versions, or something else.
     """
     try:
-        return Manifest.model_validate(content["bundle"]["manifest"])
-    except (KeyError, ValidationError) as error:
+        return Manifest.model_validate(content.bundle.manifest)
+    except ValidationError as error:
         raise OutputError(f"{folder / FILE_NAME} does not describe the model ({error}); analyse the slide again") from error
 
 
@@ -102,7 +87,7 @@ def read_maps(folder: Path, content: Record) -> Maps:
     OutputError
         It has none, or damaged ones.
     """
-    panel, mpp = read_manifest(folder, content).panel, content["slide"]["analysed_mpp"]
+    panel, mpp = read_manifest(folder, content).panel, content.slide.analysed_mpp
     readers = {
         "maps.ome.zarr": lambda path: _read_ome_zarr(path, panel, mpp),
         "modalities.ome.tiff": lambda path: read_ome_tiff(path, panel, mpp),
@@ -122,10 +107,10 @@ def read_qualities(folder: Path, content: Record, slide: Slide) -> TileQualities
     OutputError
         The table is damaged.
     """
-    if TILES not in content["files"]:
+    if TILES not in content.files:
         return ()
     try:
-        return read_tiles(folder / TILES, slide, content["slide"]["analysed_mpp"])
+        return read_tiles(folder / TILES, slide, content.slide.analysed_mpp)
     except (ValueError, OSError) as error:
         raise OutputError(f"cannot read {folder / TILES}: {error}; analyse the slide again") from error
 
@@ -142,7 +127,7 @@ def _first(
 ) -> tuple[Path, Callable[[Path], Result]]:
     for name, reader in readers.items():
         is_readable = name not in NEEDS or importlib.util.find_spec(NEEDS[name])
-        if name in content["files"] and (folder / name).exists() and is_readable:
+        if name in content.files and (folder / name).exists() and is_readable:
             return folder / name, reader
     raise OutputError(
         f"{folder} holds none of {', '.join(readers)} that can be read here",

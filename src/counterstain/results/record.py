@@ -1,7 +1,7 @@
 """``analysis.json``: the numbers of one slide and everything needed to know how they were made.
 
 It is also the mark of an output folder: it lists the files that were written beside it, so that no later run takes one of them
-for an input.
+for an input. A ``Record`` is its content with a name and a type for everything.
 """
 
 import json
@@ -9,47 +9,160 @@ import math
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, ValidationError
+
 from counterstain.analysis import Analysis
 from counterstain.cells.table import CellColumns
 from counterstain.files import replacing
+from counterstain.geometry import Size
 from counterstain.scoring.base import Score
 from counterstain.scoring.regions import Region
+from counterstain.slides.base import MppSource, Resolution
 from counterstain.tiling.quality import FLAGGED_SHARE, tissue_mm2, tissue_shares
 from counterstain.versions import FORMAT_VERSION, package_versions
 
 FILE_NAME = "analysis.json"
 FORMAT_NAME = "counterstain analysis"
-NUMBER = int | float
-NEEDED: dict[str, Any] = {
-    "format_version": int,
-    "slide": {
-        "name": str,
-        "source": str,
-        **dict.fromkeys(("width_px", "height_px", "analysed_width_px", "analysed_height_px"), int),
-        "mpp": NUMBER,
-        "mpp_source": str,
-        "analysed_mpp": NUMBER,
-    },
-    "bundle": {"name": str, "version": str, "fingerprint": str},
-    "counts": {"nuclei": int, "positive": int, "negative": int},
-    "scores": [{"name": str, "region": str, "value": NUMBER | None, "interval_95": [NUMBER | None], "counts": dict}],
-    "thresholds": dict,
-    "warnings": [str],
-    "files": [str],
-}
-"""What every record holds that is read back; a file without it is damaged or of another program."""
+
+
+class Part(BaseModel):
+    """A part of a record. What a later version adds is kept as it is; what has the wrong type is refused."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+
+
+class SlideRecord(Part):
+    """The image that was analysed."""
+
+    name: str
+    source: str
+    width_px: int
+    height_px: int
+    mpp: float
+    pixel_height_um: float | None = None
+    pixel_width_um: float | None = None
+    """Sides of a pixel that is not square."""
+    mpp_source: MppSource
+    analysed_mpp: float
+    analysed_width_px: int
+    analysed_height_px: int
+    overview_sha256: str = ""
+    tissue_mm2: float | None = None
+
+    @property
+    def size(self) -> Size:
+        """Height and width of the image in its own pixels."""
+        return Size(self.height_px, self.width_px)
+
+    @property
+    def analysed_size(self) -> Size:
+        """Height and width of the maps."""
+        return Size(self.analysed_height_px, self.analysed_width_px)
+
+    @property
+    def sides(self) -> tuple[float, float]:
+        """Height and width of a pixel in micrometres."""
+        return self.pixel_height_um or self.mpp, self.pixel_width_um or self.mpp
+
+    @property
+    def resolution(self) -> Resolution:
+        """Size of a pixel and where it comes from."""
+        height, width = self.sides
+        return Resolution(self.mpp, self.mpp_source, 1.0 if height == width else height / width)
+
+
+class BundleRecord(Part):
+    """The model that ran."""
+
+    name: str
+    version: str
+    fingerprint: str
+    marker: str | None = None
+    licence: str = ""
+    manifest: dict[str, Any] | None = None
+    """None in results of early versions."""
+
+
+class CountsRecord(Part):
+    """How many nuclei there are, in all and by class."""
+
+    nuclei: int
+    positive: int
+    negative: int
+
+
+class RegionRecord(Part):
+    """A part of the slide that was scored on its own."""
+
+    name: str
+    area_mm2: float
+    sha256: str
+
+
+class ScoreRecord(Part):
+    """One number about the slide or a region of it."""
+
+    name: str
+    value: float | None
+    unit: str = ""
+    interval_95: tuple[float | None, float | None]
+    interval_method: str = ""
+    counts: dict[str, int]
+    region: str
+    warnings: tuple[str, ...] = ()
+    area_mm2: float | None = None
+
+    def score(self) -> Score:
+        """Return the score that was recorded; a number that does not exist is NaN again."""
+        low, high = (math.nan if end is None else end for end in self.interval_95)
+        return Score(
+            name=self.name,
+            value=math.nan if self.value is None else self.value,
+            interval=(low, high),
+            interval_method=self.interval_method,
+            unit=self.unit,
+            counts=self.counts,
+            region=self.region,
+            warnings=self.warnings,
+            area_mm2=self.area_mm2,
+        )
+
+
+class QualityRecord(Part):
+    """What is wrong with the image."""
+
+    tiles: int
+    tissue_mm2: float
+    tissue_shares: dict[str, float]
+    flagged_tiles: dict[str, int]
+
+
+class Record(Part):
+    """Content of an ``analysis.json``."""
+
+    format: str
+    format_version: int
+    slide: SlideRecord
+    bundle: BundleRecord
+    counts: CountsRecord
+    quality: QualityRecord | None = None
+    regions: tuple[RegionRecord, ...] = ()
+    scores: tuple[ScoreRecord, ...]
+    thresholds: dict[str, bool | int | float | str | None]
+    warnings: tuple[str, ...]
+    timings_s: dict[str, float | None] = {}
+    versions: dict[str, str] = {}
+    files: tuple[str, ...]
 
 
 def write_record(analysis: Analysis, path: Path, files: tuple[str, ...] = ()) -> None:
     """Write strict JSON (NaN and infinity become null); ``files`` are the names written beside it."""
-    text = json.dumps(record(analysis, files), indent=2, ensure_ascii=False, allow_nan=False)
-    with replacing(path) as hidden:
-        hidden.write_text(text + "\n", encoding="utf-8", newline="\n")
+    write_json(path, as_json(record(analysis, files)))
 
 
-def record(analysis: Analysis, files: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Return what ``analysis.json`` holds, made of JSON's own types alone."""
-    content: dict[str, Any] = finite(
+def record(analysis: Analysis, files: tuple[str, ...] = ()) -> Record:
+    """Return the record of an analysis; ``files`` are the names written beside it."""
+    content = finite(
         {
             "format": FORMAT_NAME,
             "format_version": FORMAT_VERSION,
@@ -66,26 +179,29 @@ def record(analysis: Analysis, files: tuple[str, ...] = ()) -> dict[str, Any]:
             "files": [*files, FILE_NAME],
         }
     )
+    return Record.model_validate_json(json.dumps(content))
+
+
+def read_record(folder: Path) -> Record | None:
+    """Return the record in a folder, or None when the folder holds no readable record of this package."""
+    try:
+        found = Record.model_validate_json((folder / FILE_NAME).read_bytes())
+    except (OSError, ValidationError):
+        return None
+    return found if found.format == FORMAT_NAME else None
+
+
+def as_json(part: Part) -> dict[str, Any]:
+    """Return a part of a record as JSON's own types: all that was said, and nothing that was left out."""
+    content: dict[str, Any] = finite(part.model_dump(exclude_unset=True))
     return content
 
 
-def read_record(folder: Path) -> dict[str, Any] | None:
-    """Return the record in a folder, or None when the folder holds no readable record of this package."""
-    try:
-        content = json.loads((folder / FILE_NAME).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
-    is_ours = isinstance(content, dict) and content.get("format") == FORMAT_NAME and _fits(content, NEEDED)
-    return content if is_ours else None
-
-
-def _fits(value: Any, shape: Any) -> bool:
-    """Return whether JSON has a shape: a type, a dict of what some keys hold, or a list of what every entry is."""
-    if isinstance(shape, dict):
-        return isinstance(value, dict) and all(key in value and _fits(value[key], inner) for key, inner in shape.items())
-    if isinstance(shape, list):
-        return isinstance(value, list) and all(_fits(entry, shape[0]) for entry in value)
-    return isinstance(value, shape) and (shape is bool or not isinstance(value, bool))
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write strict JSON for people and programs, as a whole or not at all."""
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    with replacing(path) as hidden:
+        hidden.write_text(text + "\n", encoding="utf-8", newline="\n")
 
 
 def counts_of(cells: CellColumns) -> dict[str, int]:

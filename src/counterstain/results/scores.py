@@ -2,12 +2,20 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 from counterstain.cells.table import CellTable
-from counterstain.files import replacing
 from counterstain.results.record import FILE_NAME as RECORD_NAME
-from counterstain.results.record import counts_of, finite, score_record
+from counterstain.results.record import (
+    CountsRecord,
+    Part,
+    Record,
+    ScoreRecord,
+    as_json,
+    counts_of,
+    finite,
+    score_record,
+    write_json,
+)
 from counterstain.scoring.base import Score
 from counterstain.versions import FORMAT_VERSION
 
@@ -15,14 +23,24 @@ FILE_NAME = "scores.json"
 FORMAT_NAME = "counterstain scores"
 
 
-def write_scores(
-    folder: Path, content: dict[str, Any], cells: CellTable, scores: tuple[Score, ...], *, regions: str = ""
-) -> dict[str, Any]:
+class Rescored(Part):
+    """Content of a ``scores.json``."""
+
+    format: str
+    format_version: int
+    slide: str
+    regions: str
+    counts: CountsRecord
+    thresholds: dict[str, bool | int | float | str | None]
+    scores: tuple[ScoreRecord, ...]
+
+
+def write_scores(folder: Path, earlier: Record, cells: CellTable, scores: tuple[Score, ...], *, regions: str = "") -> Rescored:
     """Write the scores into a result folder, add the file to the list of the folder's files, and return what was written.
 
     Parameters
     ----------
-    content : the folder's ``analysis.json``; nothing but its list of files changes.
+    earlier : the folder's ``analysis.json``, of which nothing but the list of files changes.
     cells : with the thresholds and classes that were scored.
     regions : the file of regions as it was named; empty without one.
 
@@ -31,24 +49,18 @@ def write_scores(
     OutputError
         The folder cannot be written.
     """
-    written: dict[str, Any] = finite(
+    content = finite(
         {
             "format": FORMAT_NAME,
             "format_version": FORMAT_VERSION,
-            "slide": content["slide"]["name"],
+            "slide": earlier.slide.name,
             "regions": regions,
             "counts": counts_of(cells),
             "thresholds": cells.thresholds,
             "scores": [score_record(score) for score in scores],
         }
     )
-    _write_json(folder / FILE_NAME, written)
-    if FILE_NAME not in content["files"]:
-        _write_json(folder / RECORD_NAME, {**content, "files": [*content["files"], FILE_NAME]})
-    return written
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
-    with replacing(path) as hidden:
-        hidden.write_text(text + "\n", encoding="utf-8", newline="\n")
+    write_json(folder / FILE_NAME, content)
+    if FILE_NAME not in earlier.files:
+        write_json(folder / RECORD_NAME, {**as_json(earlier), "files": [*earlier.files, FILE_NAME]})
+    return Rescored.model_validate_json(json.dumps(content))

@@ -1,12 +1,13 @@
 """``DIR/summary.csv``: one row per image of an output folder, also for images that failed."""
 
 import csv
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from counterstain.files import replacing
-from counterstain.results.record import read_record
+from counterstain.results.record import Record, ScoreRecord, read_record
 from counterstain.scoring.names import MAIN
 
 FILE_NAME = "summary.csv"
@@ -70,27 +71,29 @@ def summary_rows(folder: Path, done: set[str], failures: list[Failure]) -> list[
     return rows
 
 
-def result_row(content: dict[str, Any]) -> dict[str, Any]:
+def result_row(content: Record) -> dict[str, Any]:
     """Return the part of a record that goes into the summary; a value that does not exist is left out."""
-    slide, bundle = content["slide"], content["bundle"]
+    slide, bundle, counts = content.slide, content.bundle, content.counts
     row = {
-        "source": slide["source"],
-        **content["counts"],
-        **_main_score(content["scores"]),
-        "mpp": slide["mpp"],
-        "mpp_source": slide["mpp_source"],
-        "bundle": bundle["name"],
-        "bundle_version": bundle["version"],
-        "warnings": _one_line("; ".join(content["warnings"])),
+        "source": slide.source,
+        "nuclei": counts.nuclei,
+        "positive": counts.positive,
+        "negative": counts.negative,
+        **_main_score(content.scores),
+        "mpp": slide.mpp,
+        "mpp_source": slide.mpp_source,
+        "bundle": bundle.name,
+        "bundle_version": bundle.version,
+        "warnings": _one_line("; ".join(content.warnings)),
     }
     return {key: value for key, value in row.items() if value is not None}
 
 
-def _main_score(scores: list[dict[str, Any]]) -> dict[str, Any]:
+def _main_score(scores: Sequence[ScoreRecord]) -> dict[str, Any]:
     for score in scores:
-        if score["name"] == MAIN and score["region"] == "all":
-            low, high = score["interval_95"]
-            values = {MAIN: score["value"], f"{MAIN}_low": low, f"{MAIN}_high": high}
+        if score.name == MAIN and score.region == "all":
+            low, high = score.interval_95
+            values = {MAIN: score.value, f"{MAIN}_low": low, f"{MAIN}_high": high}
             return {key: None if value is None else round(value, 2) for key, value in values.items()}
     return {}
 
