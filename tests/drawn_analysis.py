@@ -32,7 +32,7 @@ def square_cells() -> Cells:
         "is_positive": [True, False, True],
         "marker_mean": [0.7, 0.05, 0.4],
         "lap2_mean": [math.nan, math.nan, math.nan],
-        "flags": [0, 0, FLAG_TOUCHES_BORDER],
+        "quality_flags": [0, 0, FLAG_TOUCHES_BORDER],
     }
     columns = {name: np.array(values.get(name, [0.25, 0.5, 0.75]), kind) for name, kind in COLUMNS.items()}
     corners = [(b.row, b.col, b.stop_row, b.stop_col) for b in SQUARES]

@@ -126,7 +126,7 @@ def test_the_outlines_are_valid_polygons_of_the_areas_in_the_table(results, tabl
 def test_pandas_and_pyarrow_read_the_table_with_its_types(results, table):
     typed = pandas.read_parquet(results / "cells.parquet")
     pandas.testing.assert_frame_equal(typed, table, check_dtype=False)
-    assert typed.dtypes.astype(str)[["cell_id", "area_um2", "p_positive", "is_positive", "flags"]].tolist() == [
+    assert typed.dtypes.astype(str)[["cell_id", "area_um2", "p_positive", "is_positive", "quality_flags"]].tolist() == [
         *("int64", "float64", "float32", "bool", "uint8"),
     ]
     positive = pyarrow.parquet.read_table(results / "cells.parquet", filters=[("is_positive", "=", True)])

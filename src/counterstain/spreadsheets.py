@@ -70,6 +70,7 @@ def read_sheet(lines: Iterable[str]) -> Sheet:
     """
     source = iter(lines)
     first = next((line for line in source if line.strip(" \r\n,;\t") and not line.lower().startswith("sep=")), "")
+    first = first.lstrip("\ufeff")  # a second mark, as some programs write
     delimiter = max(DELIMITERS, key=first.count)
     (names,) = [*_fields([first], delimiter)] or [(0, [])]
     if not names[1]:

@@ -2,7 +2,7 @@
 
 from importlib.metadata import PackageNotFoundError, version
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Of the files that this package writes; ``docs/format.md`` says what it covers."""
 
 PACKAGES = ("counterstain", "numpy", "scipy", "scikit-image", "onnxruntime", "openvino", "pillow", "tifffile")

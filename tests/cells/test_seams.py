@@ -88,7 +88,7 @@ def test_blocks_give_the_table_of_the_whole_to_the_last_bit(monkeypatch, decoder
     whole = segment(slide, maps, CellOptions(), decoder=decoder)
     cut = segment(slide, maps, CellOptions(), decoder=decoder, block_px=block_px)
     assert len(whole) > 50
-    assert (whole["flags"] == FLAG_TOUCHES_BORDER).any()
+    assert (whole["quality_flags"] == FLAG_TOUCHES_BORDER).any()
     for name in COLUMNS:
         np.testing.assert_array_equal(cut[name], whole[name], err_msg=name)
     for one, other in zip(cut.outlines, whole.outlines, strict=True):

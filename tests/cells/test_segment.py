@@ -78,7 +78,7 @@ def test_every_column_of_a_drawn_field(decoder):
     np.testing.assert_allclose(cells["dapi_mean"], [0.4, 0.4], rtol=1e-6)
     np.testing.assert_allclose(cells["marker_mean"], [(119 * 0.2 + 1) / 120, 25 / 255], rtol=1e-6)
     np.testing.assert_allclose(cells["marker_max"], [1.0, 25 / 255], rtol=1e-6)
-    np.testing.assert_array_equal(cells["flags"], [0, 0])
+    np.testing.assert_array_equal(cells["quality_flags"], [0, 0])
     amounts = unmix(image[[5, 20], [8, 40]][:, np.newaxis])[:, 0]
     np.testing.assert_allclose(cells["hematoxylin_od_mean"], amounts[:, 0], rtol=1e-6)
     np.testing.assert_allclose(cells["dab_od_mean"], amounts[:, 1], rtol=1e-6)
@@ -100,7 +100,7 @@ def test_a_nucleus_at_the_border_is_flagged():
     planes, image = field()
     cropped = {name: plane[5:] for name, plane in planes.items()}
     cells = segment(PaintedSlide(image[5:], MPP), maps_of(cropped), CellOptions(), decoder="watershed")
-    assert cells["flags"].tolist() == [FLAG_TOUCHES_BORDER, 0]
+    assert cells["quality_flags"].tolist() == [FLAG_TOUCHES_BORDER, 0]
 
 
 @pytest.mark.parametrize("decoder", ["watershed", "deepliif"])

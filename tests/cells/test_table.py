@@ -23,6 +23,6 @@ def test_columns_of_different_lengths_are_refused():
 
 def test_a_missing_column_is_refused():
     columns = columns_of(1)
-    del columns["flags"]
+    del columns["quality_flags"]
     with pytest.raises(ValueError, match="a cells table has the columns"):
         Cells(columns=columns, outlines=[RING])

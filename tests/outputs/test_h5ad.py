@@ -54,7 +54,7 @@ def test_anndata_reads_positions_intensities_and_the_other_columns(analysis, tmp
     for number, name in enumerate(INTENSITIES):
         np.testing.assert_array_equal(table.X[:, number], cells[name])
     assert table[table.obs["is_positive"]].n_obs == 2
-    assert table.uns["counterstain"] == {"format_version": 1, "slide": "tile", "mpp": 0.25}
+    assert table.uns["counterstain"] == {"format_version": 2, "slide": "tile", "mpp": 0.25}
 
 
 def test_the_class_is_a_category_with_the_colours_of_qupath(analysis, tmp_path):

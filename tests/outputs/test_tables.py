@@ -33,7 +33,7 @@ def test_a_modality_that_was_not_inferred_is_an_empty_field_and_a_null(analysis,
 def test_parquet_keeps_types_and_says_its_version(analysis, tmp_path):
     write_parquet(analysis, tmp_path / "cells.parquet")
     table = pyarrow.parquet.read_table(tmp_path / "cells.parquet")
-    assert table.schema.metadata[b"counterstain.format_version"] == b"1"
+    assert table.schema.metadata[b"counterstain.format_version"] == b"2"
     for name, kind in COLUMNS.items():
         assert table[name].type == pyarrow.from_numpy_dtype(kind)
     assert table["is_positive"].to_pylist() == [True, False, True]
@@ -59,7 +59,7 @@ def test_a_table_written_in_groups_is_read_back_bit_for_bit(analysis, tmp_path, 
 @pytest.mark.parametrize("read", [read_csv, read_parquet])
 def test_what_is_no_table_of_cells_is_refused(tmp_path, read):
     (tmp_path / "cells").write_text("a,b\n1,2\n")
-    with pytest.raises(ValueError, match=r"not in list|Parquet"):
+    with pytest.raises(ValueError, match=r"lacks the columns cell_id|Parquet"):
         read(tmp_path / "cells")
 
 

@@ -17,7 +17,8 @@ from counterstain.slides.array import ArraySlide
 from counterstain.slides.base import Resolution
 from counterstain.tiling.quality import TileQuality
 
-GOLDEN = Path(__file__).parent / "golden" / "v1_tiles"
+GOLDEN = Path(__file__).parent / "golden" / "v2_tiles"
+EARLIER = Path(__file__).parent / "golden" / "v1_tiles"
 
 TILES = (
     (Box(0, 0, 8, 8), TileQuality(tissue=1.0, blur=0.75, pen=0.0, fold=0.0, black_border=0.0)),
@@ -91,8 +92,9 @@ def test_the_golden_files_are_written_byte_for_byte_and_read(judged, tmp_path, m
     write_folder(judged, tmp_path / "tile", ("tiles",))
     for name in ("analysis.json", "tiles.csv"):
         assert (tmp_path / "tile" / name).read_bytes() == (GOLDEN / "tile" / name).read_bytes()
-    ((folder, content),) = results_in(GOLDEN)
-    assert read_qualities(folder, content, judged.slide) == TILES
+    for golden in (GOLDEN, EARLIER):
+        ((folder, content),) = results_in(golden)
+        assert read_qualities(folder, content, judged.slide) == TILES
 
 
 def test_the_specification_names_every_column_and_key(judged):

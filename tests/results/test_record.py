@@ -10,7 +10,7 @@ from counterstain.results.record import as_json, finite, read_record, record, wr
 def test_a_record_is_strict_json_and_says_what_was_counted_and_how(analysis, tmp_path):
     write_record(analysis, tmp_path / "analysis.json", ("cells.csv",))
     content = as_json(read_record(tmp_path))
-    assert content["format_version"] == 1
+    assert content["format_version"] == 2
     assert content["counts"] == {"nuclei": 3, "positive": 2, "negative": 1}
     assert content["slide"]["mpp"] == 0.25
     assert content["slide"]["mpp_source"] == "metadata"

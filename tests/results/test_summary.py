@@ -29,3 +29,10 @@ def test_a_score_of_no_cells_is_an_empty_field(analysis, tmp_path):
     write_folder(dataclasses.replace(analysis, scores=(nothing,)), tmp_path / "empty", ("json",))
     write_folder(dataclasses.replace(analysis, scores=()), tmp_path / "none", ("json",))
     assert [row["percent_positive"] for row in rows_of(write_summary(tmp_path, set(), []))] == ["", ""]
+
+
+def test_a_name_that_a_spreadsheet_would_compute_is_shown_as_it_is(analysis, tmp_path):
+    write_folder(dataclasses.replace(analysis, source="@sum.png"), tmp_path / "=1+1", ("json",))
+    done, failed = rows_of(write_summary(tmp_path, set(), [Failure(name="-x", source="+x.png", error="=cmd")]))
+    assert (done["name"], done["source"]) == ("'=1+1", "'@sum.png")
+    assert (failed["name"], failed["source"], failed["error"]) == ("'-x", "'+x.png", "'=cmd")

@@ -52,7 +52,7 @@ def _geometry(slide: Slide, maps: Maps, piece: Piece, pixels: LabelledPixels) ->
         "area_um2": shape.area_px * maps.mpp**2,
         "perimeter_um": shape.perimeter_px * maps.mpp,
         "eccentricity": shape.eccentricity,
-        "flags": np.where(touching_border(piece, maps.size), FLAG_TOUCHES_BORDER, 0),
+        "quality_flags": np.where(touching_border(piece, maps.size), FLAG_TOUCHES_BORDER, 0),
     }
 
 

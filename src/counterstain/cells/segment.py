@@ -171,7 +171,7 @@ def area_warning(cells: CellColumns, expected_range: tuple[float, float]) -> str
     ----------
     expected_range : lowest and highest expected median, in square micrometres.
     """
-    areas = cells["area_um2"][(cells["flags"] & FLAG_TOUCHES_BORDER) == 0]
+    areas = cells["area_um2"][(cells["quality_flags"] & FLAG_TOUCHES_BORDER) == 0]
     low, high = expected_range
     if not len(areas) or low <= (median := float(np.median(areas))) <= high:
         return None

@@ -27,14 +27,17 @@ COLUMNS: dict[str, type[np.generic]] = {
     "hematoxylin_od_mean": np.float32,
     "dapi_mean": np.float32,
     "lap2_mean": np.float32,
-    "flags": np.uint8,
+    "quality_flags": np.uint8,
 }
 """Column name -> NumPy type, in the order in which every table is written. Positions are of the centroid, in pixels of the
 slide at full size (``_px``, pixel centres at whole numbers) and micrometres. ``p_positive`` and the ``_mean`` and ``_max`` of
 modalities are in [0, 1]; a modality that the model does not infer is NaN."""
 
+EARLIER_NAMES = {"quality_flags": "flags"}
+"""Column -> its name in tables of format version 1, which are read under either."""
+
 FLAG_TOUCHES_BORDER = 1
-"""Bit of ``flags``: the nucleus touches the border of the image, so its area and shape are those of a part."""
+"""Bit of ``quality_flags``: the nucleus touches the border of the image, so its area and shape are those of a part."""
 
 
 Thresholds = dict[str, float | str | None]

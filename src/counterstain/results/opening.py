@@ -16,6 +16,7 @@ from counterstain.outputs.tables.cells_csv import read_csv
 from counterstain.outputs.tables.tiles import FILE_NAME as TILES
 from counterstain.outputs.tables.tiles import read_tiles
 from counterstain.panel import Panel
+from counterstain.results.checking import check_cells, check_tiles
 from counterstain.results.record import FILE_NAME, Record, read_record
 from counterstain.slides.base import Slide
 from counterstain.stitching.maps import Maps
@@ -54,12 +55,13 @@ def read_cells(folder: Path, content: Record) -> Cells:
     Raises
     ------
     OutputError
-        It has no table that can be read here, or a damaged one.
+        It has no table that can be read here, or one that is damaged or was changed.
     """
     readers = {"cells.parquet": _read_parquet, "cells.csv": read_csv}
     path, reader = _first(folder, content, readers, "csv or parquet")
     try:
         cells = reader(path)
+        check_cells(cells, content)
     except (ValueError, OSError) as error:  # pyarrow's errors are among them
         raise OutputError(f"cannot read {path}: {error}; analyse the slide again") from error
     return Cells(columns=cells.columns, outlines=cells.outlines, thresholds={**content.thresholds})
@@ -110,7 +112,9 @@ def read_qualities(folder: Path, content: Record, slide: Slide) -> TileQualities
     if TILES not in content.files:
         return ()
     try:
-        return read_tiles(folder / TILES, slide, content.slide.analysed_mpp)
+        tiles = read_tiles(folder / TILES, slide, content.slide.analysed_mpp)
+        check_tiles(len(tiles), content)
+        return tiles
     except (ValueError, OSError) as error:
         raise OutputError(f"cannot read {folder / TILES}: {error}; analyse the slide again") from error
 

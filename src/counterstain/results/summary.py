@@ -9,6 +9,7 @@ from typing import Any, Literal
 from counterstain.files import replacing
 from counterstain.results.record import Record, ScoreRecord, read_record
 from counterstain.scoring.names import MAIN
+from counterstain.spreadsheets import as_shown
 
 FILE_NAME = "summary.csv"
 COLUMNS = (
@@ -53,7 +54,9 @@ def write_summary(folder: Path, done: set[str], failures: list[Failure]) -> Path
     with replacing(path) as hidden, hidden.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n", restval="")
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows(
+            {key: as_shown(value) if isinstance(value, str) else value for key, value in row.items()} for row in rows
+        )
     return path
 
 

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterstain.analysis import Analysis
-from counterstain.cells.table import COLUMNS, Cells, regrouped
+from counterstain.cells.table import COLUMNS, EARLIER_NAMES, Cells, regrouped
 from counterstain.files import replacing
+from counterstain.spreadsheets import numbers, opened, read_sheet, truths
 
 ROWS_AT_ONCE = 8192
 """Rows that are text in memory while a table of any length is written or read."""
@@ -29,38 +30,63 @@ def write_csv(analysis: Analysis, path: Path) -> None:
 
 
 def read_csv(path: Path) -> Cells:
-    """Return the table in a file, without outlines; an empty field is NaN.
+    """Return the table in a file, also one that a spreadsheet, pandas or R has saved again, without outlines.
+
+    Columns may have any order and others beside them; rows come back in the order of ``cell_id``. An empty field is NaN.
 
     Raises
     ------
     OSError
         The file is missing.
     ValueError
-        It is damaged, or lacks a column.
+        It is damaged, lacks a column, or holds what is no value of its column; the message says which.
     """
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.reader(file)
-        header = next(reader, [])
-        parts = [_columns(header, [])]
-        while rows := list(islice(reader, ROWS_AT_ONCE)):
-            parts.append(_columns(header, rows))
+    with opened(path) as file:
+        sheet = read_sheet(file)
+        places = places_of(sheet.names)
+        parts = [_columns([], places)]
+        while rows := [fields for _, fields in islice(sheet.rows, ROWS_AT_ONCE)]:
+            parts.append(_columns(rows, places))
     return without_outlines({name: np.concatenate([part[name] for part in parts]) for name in COLUMNS})
 
 
+def places_of(names: Sequence[str]) -> dict[str, int]:
+    """Return where each column of the table is among these names, whether it has its present or its earlier one.
+
+    Raises
+    ------
+    ValueError
+        Some are not there, or there twice; the message names them.
+    """
+    known = {name: [place for place, found in enumerate(names) if found in (name, EARLIER_NAMES.get(name))] for name in COLUMNS}
+    lacking = [name for name, places in known.items() if not places]
+    if lacking:
+        raise ValueError(f"it lacks the columns {', '.join(lacking)}")
+    double = [name for name, places in known.items() if len(places) > 1]
+    if double:
+        raise ValueError(f"it has more than one of the columns {', '.join(double)}")
+    return {name: places[0] for name, places in known.items()}
+
+
 def without_outlines(columns: dict[str, NDArray[Any]]) -> Cells:
-    """Return a table whose outlines were not kept: each is empty."""
-    return Cells(columns=columns, outlines=[NO_OUTLINE] * len(columns["cell_id"]))
+    """Return a table whose outlines were not kept, each is empty, in the order of ``cell_id``."""
+    ids = columns["cell_id"]
+    if (np.diff(ids) < 0).any():
+        order = np.argsort(ids, kind="stable")
+        columns = {name: values[order] for name, values in columns.items()}
+    return Cells(columns=columns, outlines=[NO_OUTLINE] * len(ids))
 
 
-def _columns(header: list[str], rows: list[list[str]]) -> dict[str, NDArray[Any]]:
-    texts = list(zip(*rows, strict=True)) if rows else [()] * len(header)
-    return {name: _from_text(texts[header.index(name)], kind) for name, kind in COLUMNS.items()}
+def _columns(rows: list[list[str]], places: dict[str, int]) -> dict[str, NDArray[Any]]:
+    return {name: _from_text(name, [fields[place] for fields in rows]) for name, place in places.items()}
 
 
-def _from_text(texts: Sequence[str], kind: type[np.generic]) -> NDArray[Any]:
-    if kind is np.bool_:
-        return np.array([text == "true" for text in texts], dtype=kind)
-    return np.array([text or "nan" for text in texts] if np.issubdtype(kind, np.floating) else texts, dtype="U32").astype(kind)
+def _from_text(name: str, texts: list[str]) -> NDArray[Any]:
+    kind = COLUMNS[name]
+    try:
+        return truths(texts) if kind is np.bool_ else numbers(texts, kind)
+    except ValueError as error:
+        raise ValueError(f"column {name}: {error}") from error
 
 
 def _as_text(column: NDArray[Any]) -> list[str]:

@@ -93,5 +93,5 @@ def feature(cells: Cells, row: int, slide_name: str) -> dict[str, Any]:
 
 def _measurements(cells: Cells, row: int) -> dict[str, float]:
     values = {title: float(f"{cells[column][row]:.6g}") for column, title in MEASUREMENTS.items()}
-    values["Nucleus: Touches border"] = float(bool(cells["flags"][row] & FLAG_TOUCHES_BORDER))
+    values["Nucleus: Touches border"] = float(bool(cells["quality_flags"][row] & FLAG_TOUCHES_BORDER))
     return {title: value for title, value in values.items() if math.isfinite(value)}

@@ -4,14 +4,17 @@ Needs pyarrow, so it is imported only when it is asked for.
 """
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pyarrow
 import pyarrow.parquet
+from numpy.typing import NDArray
 
 from counterstain.analysis import Analysis
 from counterstain.cells.table import COLUMNS, Cells, regrouped
 from counterstain.files import replacing
-from counterstain.outputs.tables.cells_csv import without_outlines
+from counterstain.outputs.tables.cells_csv import places_of, without_outlines
 from counterstain.versions import FORMAT_VERSION
 
 ROWS_AT_ONCE = 65_536
@@ -34,8 +37,17 @@ def read_parquet(path: Path) -> Cells:
     Raises
     ------
     OSError, pyarrow.ArrowException
-        The file is missing or damaged, or lacks a column.
+        The file is missing or damaged.
+    ValueError
+        It lacks a column.
     """
     with pyarrow.parquet.ParquetFile(path) as file:  # column by column, so that no more than one is in memory twice
-        columns = {name: file.read([name])[name].to_numpy().astype(kind, copy=False) for name, kind in COLUMNS.items()}
+        names = file.schema_arrow.names
+        stored = {name: names[place] for name, place in places_of(names).items()}
+        columns = {name: _column(file, stored[name], kind) for name, kind in COLUMNS.items()}
     return without_outlines(columns)
+
+
+def _column(file: pyarrow.parquet.ParquetFile, name: str, kind: type[np.generic]) -> NDArray[Any]:
+    values: NDArray[Any] = file.read([name])[name].to_numpy().astype(kind, copy=False)
+    return values

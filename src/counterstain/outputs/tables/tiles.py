@@ -7,6 +7,7 @@ from counterstain.analysis import Analysis
 from counterstain.files import replacing
 from counterstain.geometry import Box
 from counterstain.slides.base import Slide
+from counterstain.spreadsheets import numbers, opened, read_sheet
 from counterstain.tiling.quality import FLAGGED_SHARE, TileQualities, TileQuality, tissue_mm2
 
 FILE_NAME = "tiles.csv"
@@ -52,12 +53,15 @@ def read_tiles(path: Path, slide: Slide, mpp: float) -> TileQualities:
         It is damaged, or lacks a column.
     """
     tall, wide = _scales(slide, mpp)
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        lacking = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+    with opened(path) as file:
+        sheet = read_sheet(file)
+        lacking = [name for name in COLUMNS if name not in sheet.names]
         if lacking:
-            raise ValueError(f"{path} lacks the columns {', '.join(lacking)}")
-        rows = [{name: float(row[name] or "") for name in (*PLACE, *SHARES.values())} for row in reader]
+            raise ValueError(f"it lacks the columns {', '.join(lacking)}")
+        fields = [row for _, row in sheet.rows]
+    named = {name: sheet.names.index(name) for name in (*PLACE, *SHARES.values())}
+    columns = [numbers([row[place] for row in fields]).tolist() for place in named.values()]
+    rows = [dict(zip(named, values, strict=True)) for values in zip(*columns, strict=True)]
     return tuple(
         (
             Box(*(round(row[name] / scale) for name, scale in zip(PLACE, (tall, wide, tall, wide), strict=True))),
