@@ -21,12 +21,14 @@ from reporting import table, write_results
 from scipy import ndimage
 from torch import nn
 
-from counterstain.cells.deepliif import PublishedRule
+from counterstain.cells.decoders.deepliif import PublishedRule
 from counterstain.inference.bundle import Manifest
 from counterstain.panel import DEFAULT_PANEL, SEGMENTATION, Channel, Panel
-from counterstain.training.export import deepliif_manifest, export_network
+from counterstain.training.export import export_network
 from counterstain.training.networks.deepliif import DeepLIIFNetwork, DeepLIIFOptions
 from counterstain.training.networks.layers import GeneratorOptions, SampleNorm, initialise
+from counterstain.training.tasks.base import Exported
+from counterstain.training.tasks.deepliif import exported_deepliif
 from counterstain.training.torch_backend import TorchBackend
 
 EAGER, EXACT = "eager f32", "onnxruntime f32"
@@ -57,7 +59,7 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         network = published_network(options)
-        export_network(network, _manifest(network), Path(folder) / "bundle", files={})
+        export_network(_exported(network), _manifest(network), Path(folder) / "bundle", files={})
         del network  # its memory is needed
         np.save(Path(folder) / "tile.npy", _tile().transpose(2, 0, 1)[np.newaxis].astype(np.float32) / 255)
         rows = [["", "threads", "CPU s", "ratio", "s", "ratio", "memory", "ratio", "peak", "ratio"]]
@@ -102,7 +104,11 @@ def _tile() -> np.ndarray:
 
 
 def _manifest(network: DeepLIIFNetwork) -> Manifest:
-    return deepliif_manifest(network, PANEL, name="benchmark", version="1", licence="CC0-1.0")
+    return _exported(network).manifest(name="benchmark", version="1", licence="CC0-1.0")
+
+
+def _exported(network: DeepLIIFNetwork) -> Exported:
+    return exported_deepliif(network, PANEL, network.stride_px)
 
 
 def as_published(network: DeepLIIFNetwork) -> nn.Module:

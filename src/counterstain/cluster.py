@@ -24,7 +24,7 @@ from distributed import Client, Future, KilledWorker, LocalCluster, wait
 from distributed.comm.core import CommClosedError
 from numpy.typing import NDArray
 
-from counterstain.cells.decoder import Decoder
+from counterstain.cells.decoders.base import Decoder
 from counterstain.cells.segment import Rules
 from counterstain.errors import SlideError, UsageError
 from counterstain.geometry import Box

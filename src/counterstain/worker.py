@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from counterstain.cells.decoder import Decoder
+from counterstain.cells.decoders.base import Decoder
 from counterstain.cells.segment import Rules
 from counterstain.errors import BundleError, OutputError, SlideError, UsageError
 from counterstain.geometry import Box, Size

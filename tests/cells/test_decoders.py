@@ -2,19 +2,26 @@ import numpy as np
 from conformance.decoder import DecoderConformance
 from scipy import ndimage
 
-from counterstain.cells.decoder import numbered_by_first_pixel
-from counterstain.cells.deepliif import PublishedRule
-from counterstain.cells.watershed import Watershed
+from counterstain.cells.decoders.base import numbered_by_first_pixel
+from counterstain.cells.decoders.deepliif import PublishedRule
+from counterstain.cells.decoders.names import DECODERS
+from counterstain.cells.decoders.watershed import Watershed
 
 
 class TestWatershed(DecoderConformance):
+    name = "watershed"
     decoder = Watershed(mpp=0.25, min_area_um2=1.0)
     structure = ndimage.generate_binary_structure(2, 1)
 
 
 class TestPublishedRule(DecoderConformance):
+    name = "deepliif"
     decoder = PublishedRule(mpp=0.25)
     structure = np.ones((3, 3))
+
+
+def test_every_decoder_has_its_conformance_class():
+    assert {found.name for found in DecoderConformance.__subclasses__()} == set(DECODERS)
 
 
 def test_labels_are_renumbered_in_the_order_of_a_scan():

@@ -5,19 +5,15 @@ import json
 import numpy as np
 import pytest
 
-from counterstain.cells.deepliif import (
+from counterstain.cells.decoders.deepliif import (
     LARGE_NOISE_SIZE,
-    Limits,
     PublishedRule,
-    automatic_marker,
     automatic_size,
-    count_cells,
-    density_image,
     find_components,
     magnification_of,
     pixel_classes,
-    score,
 )
+from counterstain.cells.deepliif_counts import Limits, automatic_marker, count_cells, density_image, score
 from counterstain.cells.deepliif_images import overlaid, refined
 
 TILES = ["22_2", "34_3", "6_2", "799_2"]

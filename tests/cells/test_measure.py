@@ -3,7 +3,7 @@ import pytest
 from scipy import ndimage
 from skimage.measure import regionprops_table
 
-from counterstain.cells.decoder import numbered_by_first_pixel
+from counterstain.cells.decoders.base import numbered_by_first_pixel
 from counterstain.cells.measure import gather, perimeters, shapes
 
 

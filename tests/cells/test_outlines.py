@@ -6,8 +6,8 @@ from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 from shapely import Polygon, box, union_all
 
-from counterstain.cells.basins import enclosed_by_one
-from counterstain.cells.decoder import numbered_by_first_pixel
+from counterstain.cells.decoders.base import numbered_by_first_pixel
+from counterstain.cells.decoders.basins import enclosed_by_one
 from counterstain.cells.outlines import BRIDGE_PX, outlines
 
 small_images = arrays(np.int32, st.tuples(st.integers(1, 8), st.integers(1, 8)), elements=st.integers(0, 1))

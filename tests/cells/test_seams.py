@@ -1,5 +1,7 @@
 """Blocks give what the whole gives: the same nuclei, the same numbers, whatever the side of the blocks."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from conformance.decoder import random_maps
@@ -7,13 +9,13 @@ from drawn import draw_disks
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from counterstain.cells import segment as segment_module
-from counterstain.cells.decoder import Nuclei, numbered_by_first_pixel
-from counterstain.cells.deepliif import PublishedRule
+from counterstain.cells.decoders.base import Nuclei, numbered_by_first_pixel
+from counterstain.cells.decoders.deepliif import PublishedRule
+from counterstain.cells.decoders.names import DECODERS
+from counterstain.cells.decoders.watershed import Watershed, WatershedSettings
 from counterstain.cells.seams import Piece, blocks, cut_block, joined, no_wider, touching_border
 from counterstain.cells.segment import CellOptions, segment
 from counterstain.cells.table import COLUMNS, FLAG_TOUCHES_BORDER
-from counterstain.cells.watershed import Watershed
 from counterstain.geometry import Box, Size
 from counterstain.images import to_bytes
 from counterstain.panel import DEFAULT_PANEL
@@ -72,7 +74,11 @@ def painted(pieces, size):
 @pytest.mark.parametrize("decoder", [Watershed(mpp=0.25), PublishedRule(mpp=0.25, automatic_size=False)])
 def test_blocks_give_the_label_image_of_the_whole_up_to_renaming(seed, block_px, decoder):
     maps = drawn_maps(seed)
-    pieces = [cut_block(decode_box(maps, decoder), block, maps.size, HALO_PX) for block in blocks(maps.size, block_px)]
+    widths = decoder.halo.most_widths
+    pieces = [
+        cut_block(decode_box(maps, decoder), block, maps.size, HALO_PX, most_widths=widths)
+        for block in blocks(maps.size, block_px)
+    ]
     labels, claimed_twice = painted(pieces, maps.size)
     assert len(pieces) > 1
     assert claimed_twice == 0
@@ -83,7 +89,8 @@ def test_blocks_give_the_label_image_of_the_whole_up_to_renaming(seed, block_px,
 @pytest.mark.parametrize("block_px", [64, 100, 200])
 @pytest.mark.parametrize("with_distance", [True, False])
 def test_blocks_give_the_table_of_the_whole_to_the_last_bit(monkeypatch, decoder, block_px, with_distance):
-    monkeypatch.setattr(segment_module, "HALO_UM", HALO_PX * 0.25)
+    chosen = DECODERS[decoder]
+    monkeypatch.setattr(chosen, "halo", replace(chosen.halo, width_um=HALO_PX * 0.25))
     maps, slide = drawn_maps(1, with_distance=with_distance), field(1)
     whole = segment(slide, maps, CellOptions(), decoder=decoder)
     cut = segment(slide, maps, CellOptions(), decoder=decoder, block_px=block_px)
@@ -130,7 +137,7 @@ def test_the_halo_grows_where_it_cuts_a_large_nucleus():
         seen.append(box)
         return disk(box)
 
-    pieces = [cut_block(decode, block, size, 20) for block in blocks(size, 50)]
+    pieces = [cut_block(decode, block, size, 20, most_widths=4) for block in blocks(size, 50)]
     assert sum(len(piece.nuclei.p_positive) for piece in pieces) == 1
     np.testing.assert_array_equal(painted(pieces, size)[0] > 0, draw_disks(200, [(100, 100)], 40) > 0)
     assert len(seen) > len(pieces)
@@ -139,7 +146,7 @@ def test_the_halo_grows_where_it_cuts_a_large_nucleus():
 
 @pytest.mark.parametrize("halo_px", [2, 5, 8])
 def test_what_the_grown_halo_still_cuts_is_no_nucleus_and_is_left_out(halo_px):
-    pieces = [cut_block(one_disk(90), block, Size(200, 200), halo_px) for block in blocks(Size(200, 200), 50)]
+    pieces = [cut_block(one_disk(90), block, Size(200, 200), halo_px, most_widths=4) for block in blocks(Size(200, 200), 50)]
     assert sum(len(piece.nuclei.p_positive) for piece in pieces) == 0
 
 
@@ -152,7 +159,7 @@ def test_what_is_wider_than_the_limit_is_left_out(limit, left):
 
 @pytest.mark.parametrize("block_px", [64, 128, 512])
 def test_a_stain_wider_than_the_halo_is_no_nucleus_whatever_the_blocks(monkeypatch, block_px):
-    monkeypatch.setattr(segment_module, "HALO_UM", HALO_PX * 0.25)
+    monkeypatch.setattr(Watershed, "halo", replace(Watershed.halo, width_um=HALO_PX * 0.25))
     maps = drawn_maps(0)
     for plane in maps.planes.values():
         plane.stored[:] = 0
@@ -184,7 +191,7 @@ def test_equal_peaks_flood_alike_wherever_they_lie():
         segmentation[10:40, col + 3 : col + 23, 2] = 1
         segmentation[20:24, col + 3 : col + 23, 1] = 0.9
         segmentation[10:40, col + 12, 1] = 0.6
-    decoder = Watershed(mpp=0.25, merge_ratio=1.0)
+    decoder = Watershed(mpp=0.25, settings=WatershedSettings(merge_ratio=1.0))
     whole = decoder(segmentation, segmentation[..., 2]).labels
     for start in (24, 48, 120):
         part = decoder(segmentation[:, start:], segmentation[:, start:, 2]).labels

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from shapely import Polygon
 
-from counterstain.cells.segment import CellOptions, area_warning, segment
+from counterstain.cells.segment import CellOptions, area_warning, segment, thresholds_of
 from counterstain.cells.table import COLUMNS, FLAG_TOUCHES_BORDER
 from counterstain.errors import UsageError
 from counterstain.geometry import Size
@@ -162,23 +162,49 @@ def test_blank_and_full_maps_work_at_any_size(decoder, smallest_px, shape, level
 
 
 def test_all_faults_of_the_options_come_together():
+    settings = {"merge_ratio": -1, "smoothing_um": -1, "sharpness": 2}
     with pytest.raises(UsageError) as caught:
         CellOptions(
-            decoder="magic",
+            decoder="watershed",
             threshold=1.5,
             marker_threshold=float("nan"),
-            merge_ratio=-1,
-            smoothing_um=-1,
             min_area_um2=30,
             max_area_um2=20,
+            settings=settings,
         )
     message = str(caught.value)
-    for name in ("decoder", "threshold", "marker_threshold", "merge_ratio", "smoothing_um", "min_area_um2 (30)"):
+    for name in ("threshold", "marker_threshold", "merge_ratio", "smoothing_um", "'sharpness'", "min_area_um2 (30)"):
         assert name in message
+    with pytest.raises(UsageError, match="decoder must be one of deepliif, watershed, got 'magic'"):
+        CellOptions(decoder="magic")
     with pytest.raises(UsageError, match="max_area_um2 must be above 0"):
         CellOptions(max_area_um2=0)
     with pytest.raises(UsageError, match="min_area_um2 must be at least 0"):
         CellOptions(min_area_um2=float("inf"))
+
+
+def test_the_settings_of_a_decoder_are_its_own():
+    with pytest.raises(UsageError, match="deepliif has no setting 'merge_ratio'; known here: none"):
+        CellOptions(decoder="deepliif", settings={"merge_ratio": 0.7})
+    with pytest.raises(UsageError, match="name it too"):
+        CellOptions(settings={"merge_ratio": 0.7})
+    asked = CellOptions(decoder="watershed", settings={"merge_ratio": 0.7})
+    assert thresholds_of(asked, decoder="deepliif")["merge_ratio"] == 0.7
+    assert thresholds_of(asked, decoder="deepliif")["smoothing_um"] == 0.5
+    assert "merge_ratio" not in thresholds_of(CellOptions(), decoder="deepliif")
+
+
+def test_the_settings_reach_the_decoder():
+    planes, image = field()
+    maps, settings = maps_of(planes), {"foreground_threshold": 1.0}
+    options = CellOptions(decoder="watershed", settings=settings)
+    assert len(segment(PaintedSlide(image, MPP), maps, options, decoder="deepliif")) == 0
+
+
+def test_a_decoder_that_a_bundle_names_and_nobody_knows_is_refused():
+    planes, image = field()
+    with pytest.raises(UsageError, match="no decoder 'magic'; expected one of: deepliif, watershed"):
+        segment(PaintedSlide(image, MPP), maps_of(planes), CellOptions(), decoder="magic")
 
 
 def test_the_median_area_is_compared_with_what_the_model_expects():

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
-from counterstain.cells.basins import enclosed_by_one, merged_basins
-from counterstain.cells.watershed import Watershed, grown
+from counterstain.cells.decoders.basins import enclosed_by_one, merged_basins
+from counterstain.cells.decoders.watershed import Watershed, grown
 from counterstain.metrics.instances import match_points
 
 MPP = 0.25

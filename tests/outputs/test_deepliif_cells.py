@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from counterstain.cells.deepliif import density_image, find_components, pixel_classes
+from counterstain.cells.decoders.deepliif import find_components, pixel_classes
+from counterstain.cells.deepliif_counts import density_image
 from counterstain.errors import OutputError
 from counterstain.outputs.tables.deepliif_cells import (
     CellRecord,

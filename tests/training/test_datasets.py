@@ -11,7 +11,7 @@ from drawn import draw_disks
 from numpy.typing import NDArray
 from PIL import Image
 
-from counterstain.cells.watershed import Watershed
+from counterstain.cells.decoders.watershed import Watershed
 from counterstain.errors import TrainingError
 from counterstain.outputs.images.drawing import outline_pixels
 from counterstain.training.datasets import cache as cache_module

@@ -7,22 +7,16 @@ import pytest
 import torch
 from PIL import Image
 
-from counterstain.cells.deepliif import (
-    Limits,
-    automatic_size,
-    count_cells,
-    find_components,
-    magnification_of,
-    pixel_classes,
-    score,
-)
+from counterstain.cells.decoders.deepliif import automatic_size, find_components, magnification_of, pixel_classes
+from counterstain.cells.deepliif_counts import Limits, count_cells, score
 from counterstain.geometry import DEFAULT_MPP
 from counterstain.inference.bundle import load_bundle
 from counterstain.inference.onnx import OnnxBackend
 from counterstain.inference.published import infer_published
 from counterstain.training.deepliif_import import read_deepliif, read_weights
-from counterstain.training.export import deepliif_manifest, export_network
+from counterstain.training.export import export_network
 from counterstain.training.networks.names import generator
+from counterstain.training.tasks.deepliif import exported_deepliif
 from counterstain.training.torch_backend import TorchBackend
 
 TENSOR_LIMIT = 1e-3
@@ -51,7 +45,11 @@ def modern(golden_dir):
 
 
 def manifest_of(model):
-    return deepliif_manifest(model.network, model.panel, name="golden", version="1", licence="CC0-1.0")
+    return exported_of(model).manifest(name="golden", version="1", licence="CC0-1.0")
+
+
+def exported_of(model):
+    return exported_deepliif(model.network, model.panel, model.network.stride_px)
 
 
 def in_memory(model):
@@ -143,7 +141,7 @@ def test_the_command_on_several_tiles(small, modern, golden_dir, kind, case, til
 @pytest.mark.slow
 def test_a_bundle_gives_the_published_images(small, golden_dir, data_dir, tmp_path):
     """The whole way: checkpoints to a bundle to ONNX Runtime, without resampling."""
-    export_network(small.network, manifest_of(small), tmp_path / "bundle", files={})
+    export_network(exported_of(small), manifest_of(small), tmp_path / "bundle", files={})
     backend = OnnxBackend(load_bundle(tmp_path / "bundle"), threads=1)
     image = rgb(data_dir / "deepliif-bc4" / "ihc" / "22_2.png")
     assert_published(infer_published(image, backend), golden_dir / "small" / "cli_testtiles", "22_2")

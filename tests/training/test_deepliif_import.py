@@ -17,11 +17,12 @@ from counterstain.inference.bundle import load_bundle
 from counterstain.inference.onnx import OnnxBackend
 from counterstain.panel import SEGMENTATION, Channel, Panel
 from counterstain.training.deepliif_import import OLD_WEIGHTS, model_card, read_deepliif, read_weights
-from counterstain.training.export import deepliif_manifest, export_network
+from counterstain.training.export import export_network
 from counterstain.training.networks.deepliif import DeepLIIFNetwork, DeepLIIFOptions
 from counterstain.training.networks.layers import GeneratorOptions, initialise
 from counterstain.training.published.options_file import parse_options, parse_value, read_options
 from counterstain.training.published.torchscript import read_torchscript
+from counterstain.training.tasks.deepliif import exported_deepliif
 from counterstain.training.weights import FILE, read_network, weights_file
 
 OPTIONS = DeepLIIFOptions(
@@ -334,9 +335,10 @@ def test_options_that_are_no_text_are_refused(tmp_path):
 
 def test_a_bundle_gives_the_numbers_of_the_model_and_its_weights_back(folder, tmp_path):
     model = read_deepliif(folder)
-    manifest = deepliif_manifest(model.network, model.panel, name="x", version="1", licence="CC0-1.0")
+    exported = exported_deepliif(model.network, model.panel, model.network.stride_px)
+    manifest = exported.manifest(name="x", version="1", licence="CC0-1.0")
     files = {FILE: weights_file(model.network, model.options), "MODEL_CARD.md": model_card(model).encode()}
-    assert export_network(model.network, manifest, tmp_path / "bundle", files=files) < 1e-4
+    assert export_network(exported, manifest, tmp_path / "bundle", files=files) < 1e-4
     backend = OnnxBackend(bundle := load_bundle(tmp_path / "bundle"), threads=1)
     assert backend.manifest.decoder == "deepliif"
     image = torch.rand(1, 3, 32, 64, generator=torch.Generator().manual_seed(1))

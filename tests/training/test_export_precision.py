@@ -16,7 +16,7 @@ from counterstain.inference.bundle import load_bundle, write_bundle
 from counterstain.inference.onnx import OnnxBackend
 from counterstain.panel import DEFAULT_PANEL, SEGMENTATION, Channel, Panel
 from counterstain.training.checkpoint import Checkpoint, save_checkpoint
-from counterstain.training.export import TRAINING_DATA, _halved, deepliif_manifest, export_network, export_run
+from counterstain.training.export import TRAINING_DATA, _halved, export_network, export_run
 from counterstain.training.networks.compact import CompactNetwork
 from counterstain.training.networks.deepliif import DeepLIIFNetwork, DeepLIIFOptions
 from counterstain.training.networks.layers import GeneratorOptions, initialise
@@ -25,7 +25,7 @@ from counterstain.training.options import PairedOptions
 from counterstain.training.quantise import MAX_DICE_LOSS, _quantise, nuclear_dice, quantised
 from counterstain.training.recipe import TrainOptions
 from counterstain.training.synthesis.render import synthetic_field
-from counterstain.training.tasks.deepliif import DeepLIIFTaskOptions, deepliif_network
+from counterstain.training.tasks.deepliif import DeepLIIFTaskOptions, deepliif_network, exported_deepliif
 from counterstain.training.torch_backend import TorchBackend
 from counterstain.training.weights import FILE, read_network, weights_file
 
@@ -44,13 +44,17 @@ def network():
 
 
 def manifest_of(network):
-    return deepliif_manifest(network, PANEL, name="tiny", version="1", licence="CC0-1.0")
+    return exported_of(network).manifest(name="tiny", version="1", licence="CC0-1.0")
+
+
+def exported_of(network):
+    return exported_deepliif(network, PANEL, network.stride_px)
 
 
 @pytest.fixture(scope="module")
 def folder(network, tmp_path_factory):
     folder = tmp_path_factory.mktemp("bundle") / "fp32"
-    export_network(network, manifest_of(network), folder, files={FILE: weights_file(network, OPTIONS)})
+    export_network(exported_of(network), manifest_of(network), folder, files={FILE: weights_file(network, OPTIONS)})
     return folder
 
 
@@ -91,7 +95,7 @@ def test_a_bundle_without_weights_or_with_others_says_so(network, folder, tmp_pa
 
 
 def test_half_precision_is_smaller_and_nearly_the_same(network, folder, tmp_path):
-    export_network(network, manifest_of(network), tmp_path / "half", files={}, precision="fp16")
+    export_network(exported_of(network), manifest_of(network), tmp_path / "half", files={}, precision="fp16")
     whole, half = load_bundle(folder), load_bundle(tmp_path / "half")
     model = onnx.load_from_string(half.weights["model.onnx"])
     kinds = {tensor.data_type for tensor in model.graph.initializer if numpy_helper.to_array(tensor).size >= 1024}
@@ -168,7 +172,7 @@ def test_integers_that_lose_dice_are_refused_with_the_number(samples):
 
 def test_integers_need_annotated_images(network, tmp_path, samples):
     with pytest.raises(TrainingError, match="at least 2 annotated images"):
-        export_network(network, manifest_of(network), tmp_path / "b", files={}, precision="int8")
+        export_network(exported_of(network), manifest_of(network), tmp_path / "b", files={}, precision="int8")
     assert not (tmp_path / "b").exists()
     empty = [replace(sample, classes=np.full_like(sample.classes, 255)) for sample in samples]
     with pytest.raises(TrainingError, match="from nan"):

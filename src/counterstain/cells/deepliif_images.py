@@ -8,7 +8,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from counterstain.cells.deepliif import NEGATIVE, POSITIVE, UNKNOWN, Components, Counted
+from counterstain.cells.decoders.deepliif import NEGATIVE, POSITIVE, UNKNOWN, Components
+from counterstain.cells.deepliif_counts import Counted
 
 Pixel = TypeVar("Pixel", bound=np.generic)
 

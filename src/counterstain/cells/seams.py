@@ -13,19 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from counterstain.cells.decoder import Nuclei, numbered_by_first_pixel
+from counterstain.cells.decoders.base import Nuclei, numbered_by_first_pixel
 from counterstain.cells.table import COLUMNS, Cells, Thresholds
 from counterstain.geometry import Box, Size
 
 BLOCK_PX = 1024
 """Side of a block: one is decoded in 150 MB. Larger blocks read less halo but no longer fit in a processor's cache."""
-
-HALO_UM = 64.0
-"""How far a decoder sees beyond its block at first: eight nuclei."""
-
-GROWN_HALO = 4
-"""By how much the halo is widened on the sides where it cuts a clump. What is cut even then is left out: it reaches a quarter
-of a millimetre beyond its block."""
 
 DecodeBox = Callable[[Box], Nuclei]
 """Decodes the maps within a box; labels are (h, w) of the box."""
@@ -45,7 +38,7 @@ def blocks(size: Size, block_px: int = BLOCK_PX) -> Iterator[Box]:
     return Box.whole(size).split(block_px)
 
 
-def cut_block(decode: DecodeBox, block: Box, size: Size, halo_px: int, *, grown: int = GROWN_HALO) -> Piece:
+def cut_block(decode: DecodeBox, block: Box, size: Size, halo_px: int, *, most_widths: int = 1) -> Piece:
     """Return the nuclei whose first pixel lies in a block.
 
     Parameters
@@ -54,15 +47,15 @@ def cut_block(decode: DecodeBox, block: Box, size: Size, halo_px: int, *, grown:
     block : inside the slide.
     size : of the maps of the whole slide.
     halo_px : what is added on each side.
-    grown : how many times that is added on the sides where a nucleus of the block is cut; 1 for a decoder that gives no
-        nucleus wider than the halo.
+    most_widths : how many times that is added on the sides where a nucleus of the block is cut. What is cut even then is left
+        out.
     """
     whole, margins = Box.whole(size), np.full(4, halo_px)
     while True:
         box = _extended(block, margins).intersection(whole)
         nuclei = _owned(decode(box), box, block)
         cut = _cut_sides(nuclei.labels, box, whole)
-        widened = np.where(cut, halo_px * grown, margins)
+        widened = np.where(cut, halo_px * most_widths, margins)
         if (widened == margins).all():
             return _cropped(_without(nuclei, _at_sides(nuclei.labels, cut)), box)
         margins = widened

@@ -5,64 +5,51 @@ block, so memory does not grow with the slide. No network runs here: a slide can
 """
 
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
-from typing import Literal
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from counterstain.cells.classify import positive
-from counterstain.cells.decoder import Decoder, Nuclei, numbered_by_first_pixel
-from counterstain.cells.deepliif import PublishedRule, automatic_size, magnification_of
+from counterstain.cells.decoders.base import Decoder, Nuclei, numbered_by_first_pixel
+from counterstain.cells.decoders.names import DECODERS, decoder_class, decoder_for, setting_faults
 from counterstain.cells.describe import described
 from counterstain.cells.measure import gather
 from counterstain.cells.outlines import outlines
-from counterstain.cells.seams import BLOCK_PX, HALO_UM, Piece, blocks, cut_block, joined, no_wider
+from counterstain.cells.seams import BLOCK_PX, Piece, blocks, cut_block, joined, no_wider
 from counterstain.cells.table import COLUMNS, FLAG_TOUCHES_BORDER, CellColumns, Cells, Thresholds
 from counterstain.cells.threads import in_threads
-from counterstain.cells.watershed import Watershed
 from counterstain.errors import UsageError
 from counterstain.geometry import Box
 from counterstain.slides.base import Slide
 from counterstain.slides.taking_turns import TakingTurns
 from counterstain.stitching.maps import Maps
 
-DecoderName = Literal["watershed", "deepliif"]
-
 Measure = Callable[[Decoder], Iterable[NDArray[np.int64]]]
 """From a decoder to the sizes, in pixels, of the nuclei that it cuts, in parts."""
-
-WATERSHED_MIN_AREA_UM2 = 6.0
-"""A disk of 2.8 um: smaller than a lymphocyte, larger than most debris."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellOptions:
     """What counts as a nucleus, and which nuclei are positive."""
 
-    decoder: DecoderName | None = None
-    """``watershed`` or ``deepliif`` (the published rule); None takes the one that the bundle names."""
+    decoder: str | None = None
+    """A name of ``DECODERS``: ``watershed`` or ``deepliif`` (the published rule); None takes the one that the bundle names."""
     threshold: float = 0.5
     """0-1: a nucleus is positive when its ``p_positive`` is at least this."""
     marker_threshold: float | None = None
     """0-1: a nucleus whose marker reaches above it is positive whatever its probability; None leaves the marker out."""
-    foreground_threshold: float = 0.5
-    """0-1, watershed only: a pixel is nuclear when positive + negative is above it."""
-    smoothing_um: float = 0.5
-    """Micrometres, watershed only: standard deviation of the Gaussian that smooths the distance map; half of it where that map
-    is computed from the mask."""
-    merge_ratio: float = 0.8
-    """0-1, watershed only: touching parts stay one nucleus when the distance map between them falls to no less than this
-    share of the lower peak. Lower merges more."""
     min_area_um2: float | None = None
-    """Square micrometres: smaller nuclei are dropped. None takes 6 for the watershed and for the published rule its automatic
-    limit."""
+    """Square micrometres: smaller nuclei are dropped. None leaves the limit to the decoder: 6 for the watershed, an automatic
+    limit for the published rule."""
     max_area_um2: float | None = None
     """Square micrometres: larger nuclei are dropped; None keeps all."""
+    settings: Mapping[str, float] = field(default_factory=dict)
+    """Settings that one decoder alone reads, by name, such as ``{"merge_ratio": 0.7}``; ``decoder`` must name it."""
 
     def __post_init__(self) -> None:
-        faults = [*_name_faults(self), *_share_faults(self), *_area_faults(self)]
+        faults = [*_decoder_faults(self), *_share_faults(self), *_area_faults(self)]
         if faults:
             raise UsageError("; ".join(faults))
 
@@ -78,7 +65,7 @@ class Rules:
 
 
 def segment(
-    slide: Slide, maps: Maps, options: CellOptions, *, decoder: DecoderName, block_px: int = BLOCK_PX, threads: int = 1
+    slide: Slide, maps: Maps, options: CellOptions, *, decoder: str, block_px: int = BLOCK_PX, threads: int = 1
 ) -> Cells:
     """Cut the maps into nuclei and describe each.
 
@@ -108,12 +95,12 @@ def segment(
 
 
 def rules_for(
-    maps: Maps, options: CellOptions, *, decoder: DecoderName, block_px: int = BLOCK_PX, measure: Measure | None = None
+    maps: Maps, options: CellOptions, *, decoder: str, block_px: int = BLOCK_PX, measure: Measure | None = None
 ) -> Rules:
     """Return how blocks are cut, with what must be known of the whole slide first.
 
-    That is the automatic size limit of the published rule, which comes from the sizes of all nuclei: all blocks are decoded for
-    it once more.
+    A decoder may need the sizes of all nuclei, as the published rule does for its automatic size limit: all blocks are then
+    decoded once more.
 
     Parameters
     ----------
@@ -123,18 +110,17 @@ def rules_for(
     Raises
     ------
     UsageError
-        The model has no segmentation channel.
+        The model has no segmentation channel, or there is no decoder of that name.
     """
     if maps.panel.of_role("segmentation") is None:
         raise UsageError("this model infers no segmentation, so there are no nuclei to count; choose another bundle")
-    name = options.decoder or decoder
-    rule = _decoder_of(name, options, maps)
-    if isinstance(rule, PublishedRule) and rule.automatic_size:
-        every_size = replace(rule, automatic_size=False)
-        own = (areas_px(maps, block, every_size) for block in blocks(maps.size, block_px))
-        sizes = np.concatenate([np.zeros(0, np.int64), *(measure(every_size) if measure else own)])
-        rule = replace(rule, size_limit_px=automatic_size(sizes, magnification_of(maps.mpp)))
-    return Rules(decoder=rule, options=options, thresholds=thresholds_of(options, decoder=decoder))
+    name, least = options.decoder or decoder, options.min_area_um2
+    made = decoder_for(name, maps.panel, maps.mpp, min_area_um2=least, settings=options.settings)
+    sized_by = made.sized_by
+    if sized_by:
+        own = (areas_px(maps, block, sized_by) for block in blocks(maps.size, block_px))
+        made = made.with_sizes(np.concatenate([np.zeros(0, np.int64), *(measure(sized_by) if measure else own)]))
+    return Rules(decoder=made, options=options, thresholds=thresholds_of(options, decoder=decoder))
 
 
 def areas_px(maps: Maps, block: Box, decoder: Decoder) -> NDArray[np.int64]:
@@ -184,26 +170,15 @@ def area_warning(cells: CellColumns, expected_range: tuple[float, float]) -> str
     )
 
 
-def _decoder_of(name: DecoderName, options: CellOptions, maps: Maps) -> Decoder:
-    if name == "deepliif":
-        return PublishedRule(mpp=maps.mpp, automatic_size=options.min_area_um2 is None)
-    segmentation = maps.panel.of_role("segmentation")
-    return Watershed(
-        mpp=maps.mpp,
-        foreground_threshold=options.foreground_threshold,
-        smoothing_um=options.smoothing_um,
-        merge_ratio=options.merge_ratio,
-        reach_um=segmentation.reach_um if segmentation else 0.0,
-        min_area_um2=WATERSHED_MIN_AREA_UM2 if options.min_area_um2 is None else options.min_area_um2,
-    )
-
-
 def _cut(maps: Maps, block: Box, decoder: Decoder) -> Piece:
-    """Cut one block. The published rule counts a clump as one, however wide; else nothing wider than the halo is a nucleus."""
-    halo_px = math.ceil(HALO_UM / maps.mpp)
-    if isinstance(decoder, PublishedRule):
-        return cut_block(lambda box: _decode(maps, box, decoder), block, maps.size, halo_px)
-    return cut_block(lambda box: no_wider(_decode(maps, box, decoder), halo_px), block, maps.size, halo_px, grown=1)
+    """Cut one block with the halo that the decoder asks for."""
+    halo, halo_px = decoder.halo, math.ceil(decoder.halo.width_um / maps.mpp)
+
+    def decode(box: Box) -> Nuclei:
+        nuclei = _decode(maps, box, decoder)
+        return no_wider(nuclei, halo_px) if halo.drops_wider else nuclei
+
+    return cut_block(decode, block, maps.size, halo_px, most_widths=halo.most_widths)
 
 
 def _decode(maps: Maps, box: Box, decoder: Decoder) -> Nuclei:
@@ -224,37 +199,40 @@ def _within_limits(nuclei: Nuclei, options: CellOptions, mpp: float) -> Nuclei:
     return Nuclei(labels=labels, p_positive=nuclei.p_positive[kept - 1])
 
 
-def thresholds_of(options: CellOptions, *, decoder: DecoderName) -> Thresholds:
-    """Return everything that shapes a table; settings that the decoder does not read are left out.
+def thresholds_of(options: CellOptions, *, decoder: str) -> Thresholds:
+    """Return everything that shapes a table, with the settings that its decoder reads.
 
     Parameters
     ----------
     decoder : the bundle's; used when the options name none.
+
+    Raises
+    ------
+    UsageError
+        There is no decoder of that name.
     """
     name = options.decoder or decoder
-    shared: Thresholds = {
+    chosen = decoder_class(name)
+    return {
         "decoder": name,
         "threshold": options.threshold,
         "marker_threshold": options.marker_threshold,
-        "min_area_um2": options.min_area_um2,
+        "min_area_um2": chosen.default_min_area_um2 if options.min_area_um2 is None else options.min_area_um2,
         "max_area_um2": options.max_area_um2,
+        **asdict(chosen.settings_class(**options.settings)),
     }
-    if name == "deepliif":
-        return shared
-    if options.min_area_um2 is None:
-        shared["min_area_um2"] = WATERSHED_MIN_AREA_UM2
-    watershed_only = ("foreground_threshold", "smoothing_um", "merge_ratio")
-    return {**shared, **{setting: getattr(options, setting) for setting in watershed_only}}
 
 
-def _name_faults(options: CellOptions) -> list[str]:
-    if options.decoder in (None, "watershed", "deepliif"):
-        return []
-    return [f"decoder must be watershed or deepliif, got {options.decoder!r}"]
+def _decoder_faults(options: CellOptions) -> list[str]:
+    if options.decoder is None:
+        return ["settings are those of a decoder; name it too (decoder=...)"] if options.settings else []
+    if options.decoder not in DECODERS:
+        return [f"decoder must be one of {', '.join(sorted(DECODERS))}, got {options.decoder!r}"]
+    return setting_faults(options.decoder, options.settings)
 
 
 def _share_faults(options: CellOptions) -> list[str]:
-    shares = {name: getattr(options, name) for name in ("threshold", "marker_threshold", "foreground_threshold", "merge_ratio")}
+    shares = {name: getattr(options, name) for name in ("threshold", "marker_threshold")}
     return [
         f"{name} must lie between 0 and 1, got {value}"
         for name, value in shares.items()
@@ -264,7 +242,7 @@ def _share_faults(options: CellOptions) -> list[str]:
 
 def _area_faults(options: CellOptions) -> list[str]:
     low, high = options.min_area_um2, options.max_area_um2
-    faults = [] if 0 <= options.smoothing_um < math.inf else [f"smoothing_um must be at least 0, got {options.smoothing_um}"]
+    faults = []
     if low is not None and not 0 <= low < math.inf:
         faults.append(f"min_area_um2 must be at least 0, got {low}")
     if high is not None and not high > 0:

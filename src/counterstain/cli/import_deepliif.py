@@ -44,18 +44,20 @@ def import_deepliif(
     from typing import cast
 
     from counterstain.training.deepliif_import import model_card, read_deepliif
-    from counterstain.training.export import Precision, deepliif_manifest, export_network
+    from counterstain.training.export import Precision, export_network
     from counterstain.training.options import PairedOptions
+    from counterstain.training.tasks.deepliif import exported_deepliif
     from counterstain.training.validate import manifest_set
     from counterstain.training.weights import FILE, weights_file
 
     model = read_deepliif(folder, epoch=epoch, weights=parse_weights(seg_weights))
-    manifest = deepliif_manifest(model.network, model.panel, name=name, version=version, licence=licence)
+    exported = exported_deepliif(model.network, model.panel, model.network.stride_px)
+    manifest = exported.manifest(name=name, version=version, licence=licence)
     files = {"MODEL_CARD.md": model_card(model).encode()}
     if weights:
         files[FILE] = weights_file(model.network, model.options)
     difference = export_network(
-        model.network,
+        exported,
         manifest,
         bundle,
         files=files,

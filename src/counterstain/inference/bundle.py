@@ -95,7 +95,9 @@ class Manifest(BaseModel):
     stride_px: int = Field(default=1, gt=0)
     """Tile sides must be multiples of this."""
     normalisation: Normalisation = Normalisation()
-    decoder: Literal["watershed", "deepliif"] = "watershed"
+    decoder: str = Field(default="watershed", pattern=r"^[a-z][a-z0-9_]*$")
+    """What cuts the maps into nuclei, by a name of ``counterstain.cells.decoders.names``; an unknown one is refused before work
+    starts."""
     expected_nuclear_area_um2: tuple[_Area, _Area]
     """The range in which the median nuclear area of an image normally lies; outside it a warning says so."""
     licence: Line

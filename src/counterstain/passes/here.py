@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from counterstain.cells.decoder import Decoder
+from counterstain.cells.decoders.base import Decoder
 from counterstain.cells.parts import cut_blocks
 from counterstain.cells.segment import Rules, areas_px
 from counterstain.cells.threads import in_threads

@@ -7,25 +7,18 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from torch import Tensor, nn
+from torch import nn
 
 from counterstain.errors import TrainingError
-from counterstain.geometry import DEFAULT_MPP
 from counterstain.inference.bundle import Manifest, write_bundle
-from counterstain.inference.names import load_backend
 from counterstain.options import load_options
-from counterstain.panel import DEFAULT_PANEL, Panel
-from counterstain.training.checkpoint import load_checkpoint
-from counterstain.training.networks.compact import STRIDE_PX, CompactNetwork
-from counterstain.training.networks.deepliif import DeepLIIFNetwork
+from counterstain.training.checkpoint import MODEL, load_checkpoint
 from counterstain.training.onnx_graph import MAX_GRAPH_BYTES, Shape, differences, with_half_weights, write_onnx
 from counterstain.training.quantise import quantised
-from counterstain.training.recipe import TrainOptions
+from counterstain.training.recipe import TrainOptions, build_task
 from counterstain.training.subpixel import with_faster_convolutions
 from counterstain.training.synthesis.render import Sample
-from counterstain.training.tasks.compact import segment_with
-from counterstain.training.tasks.deepliif import deepliif_network, deepliif_panel
-from counterstain.training.tasks.distillation import student_panel
+from counterstain.training.tasks.base import Exported
 
 Precision = Literal["fp32", "fp16", "int8"]
 """``fp16`` stores large weights in half the space and computes in float32; ``int8`` computes convolutions in integers."""
@@ -36,12 +29,6 @@ PARITY_LIMIT = 1e-3
 HALF_LIMIT = 1 / 255
 """Largest allowed mean difference that weights of float16 may make, on a scale of 0 to 1: one grey level."""
 
-TILE_PX, MARGIN_PX = 1536, 192
-"""Of the compact network, which sees 270 px: with this margin tiles of any size count the same nuclei but for 0.1 %."""
-
-PAPER_TILE_PX, PAPER_MARGIN_PX = 512, 32
-"""A margin of a sixteenth of the tile on each side, as the published software overlaps its tiles."""
-
 TRAINING_DATA = (
     "images rendered from Data Science Bowl 2018 stage 1 tissue and fluorescence tiles (BBBC038), CC0",
     "images drawn from nothing",
@@ -51,32 +38,6 @@ TRAINING_DATA = (
 """What a run without a manifest trains on, with licences."""
 
 _LARGE_STRIDE_PX = 256
-
-
-class _ExportedCompact(nn.Module):
-    """The compact network as a bundle runs it: a normalised image in, the channels of the panel out, in order."""
-
-    def __init__(self, network: CompactNetwork, panel: Panel) -> None:
-        super().__init__()
-        self.network = network
-        self.names = [channel.name for channel in panel.channels]
-
-    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        outputs = segment_with(self.network)(image * 0.5 + 0.5)
-        return tuple(outputs[name] for name in self.names)
-
-
-class _ExportedDeepLIIF(nn.Module):
-    """The composed model as a bundle runs it; answers in [-1, 1] become [0, 1]."""
-
-    def __init__(self, network: DeepLIIFNetwork, panel: Panel) -> None:
-        super().__init__()
-        self.network = network
-        self.names = [channel.name for channel in panel.channels]
-
-    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        outputs = self.network(image)
-        return tuple((outputs[name] + 1) / 2 for name in self.names)
 
 
 def export_run(
@@ -107,22 +68,17 @@ def export_run(
     TrainingError
         See ``export_network``, or the run learned something that no bundle can be made of; no bundle is written then.
     """
-    options, average = _options_of(checkpoint.parent), load_checkpoint(checkpoint).average
-    if options.task == "cyclegan":
-        raise TrainingError("a run of unpaired translation infers no nuclei, so no bundle is made of it")
-    if options.task == "deepliif":
-        network, panel = deepliif_network(options.deepliif), deepliif_panel(options.deepliif)
-        network.load_state_dict(average)
-        manifest = deepliif_manifest(network, panel, name=name, version=version, licence=_licence(options))
-        manifest = manifest.model_copy(update={"training_data": _training_data(options)})
-        return export_network(network, manifest, bundle, files=files, precision=precision, samples=samples)
-    panel = DEFAULT_PANEL
-    if options.task == "distillation":
-        panel = student_panel(load_backend(options.distillation.teacher).manifest.panel)
-    compact = CompactNetwork(panel)
-    compact.load_state_dict(average)
-    manifest = _compact_manifest(options, panel, name, version)
-    return _export(_ExportedCompact(compact.eval(), panel), manifest, bundle, files, precision, samples)
+    options = _options_of(checkpoint.parent)
+    task = build_task(options, report=_silent)
+    network = task.networks[MODEL]
+    network.load_state_dict(load_checkpoint(checkpoint).average)
+    exported = task.exported(network)
+    manifest = exported.manifest(name=name, version=version, licence=_licence(options), training_data=_training_data(options))
+    return export_network(exported, manifest, bundle, files=files, precision=precision, samples=samples)
+
+
+def _silent(line: str) -> None:
+    """Report nothing."""
 
 
 def _options_of(run: Path) -> TrainOptions:
@@ -140,40 +96,8 @@ def _training_data(options: TrainOptions) -> tuple[str, ...]:
     return (f"sets listed in {Path(manifest).name}",) if manifest else TRAINING_DATA
 
 
-def _compact_manifest(options: TrainOptions, panel: Panel, name: str, version: str) -> Manifest:
-    return Manifest(
-        name=name,
-        version=version,
-        panel=panel,
-        mpp=DEFAULT_MPP,
-        tile_px=TILE_PX,
-        margin_px=MARGIN_PX,
-        stride_px=STRIDE_PX,
-        decoder="watershed",
-        expected_nuclear_area_um2=(15.0, 90.0),
-        licence=_licence(options),
-        training_data=_training_data(options),
-    )
-
-
-def deepliif_manifest(network: DeepLIIFNetwork, panel: Panel, *, name: str, version: str, licence: str) -> Manifest:
-    """Return the manifest of a composed model: tiles and margins as published, and the published rule as decoder."""
-    return Manifest(
-        name=name,
-        version=version,
-        panel=panel,
-        mpp=DEFAULT_MPP,
-        tile_px=max(PAPER_TILE_PX, network.stride_px),
-        margin_px=PAPER_MARGIN_PX,
-        stride_px=network.stride_px,
-        decoder="deepliif",
-        expected_nuclear_area_um2=(15.0, 90.0),
-        licence=licence,
-    )
-
-
 def export_network(
-    network: DeepLIIFNetwork,
+    exported: Exported,
     manifest: Manifest,
     bundle: Path,
     *,
@@ -181,11 +105,11 @@ def export_network(
     precision: Precision = "fp32",
     samples: Sequence[Sample] = (),
 ) -> float:
-    """Write a composed model of one input image as a bundle with one graph for all of its generators.
+    """Write a model as a bundle with one graph.
 
     Parameters
     ----------
-    manifest : from ``deepliif_manifest``.
+    manifest : from ``exported.manifest``.
     files : more files for the bundle, by name.
     precision : ``int8`` needs annotated ``samples`` of sides that the network takes; see ``quantise``.
 
@@ -199,20 +123,10 @@ def export_network(
         ONNX Runtime in fp32 differs by ``PARITY_LIMIT`` or more, fp16 by more than ``HALF_LIMIT`` on average, int8 loses too
         much Dice, or the graph is too large for one file; no bundle is written then.
     """
-    return _export(_ExportedDeepLIIF(network.eval(), manifest.panel), manifest, bundle, files, precision, samples)
-
-
-def _export(
-    network: nn.Module,
-    manifest: Manifest,
-    bundle: Path,
-    files: Mapping[str, bytes],
-    precision: Precision,
-    samples: Sequence[Sample],
-) -> float:
+    network = exported.network
     _check_size(network, precision)
     shapes = _shapes(manifest.stride_px)
-    graph = _graph(network.eval(), manifest)
+    graph = _graph(network, manifest)
     difference = max(float(found.max()) for found in differences(network, graph, shapes))
     if not difference < PARITY_LIMIT:
         raise TrainingError(

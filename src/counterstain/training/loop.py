@@ -19,7 +19,9 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
+from counterstain.cells.decoders.names import decoder_for
 from counterstain.errors import TrainingError
+from counterstain.geometry import DEFAULT_MPP
 from counterstain.options import load_options
 from counterstain.training.checkpoint import MODEL, Checkpoint, WeightAverage, load_checkpoint, save_checkpoint
 from counterstain.training.log import Log
@@ -266,10 +268,11 @@ def _validate_average(state: _State, sets: dict[str, list[Sample]], log: Log | N
     """
     if not sets or log is None:
         return float(state.step)
-    infer, device = state.task.infer(_averaged(state)), state.fabric.device
-    totals = []
+    network, device = _averaged(state), state.fabric.device
+    infer, exported = state.task.infer(network), state.task.exported(network)
+    decoder, totals = decoder_for(exported.decoder, exported.panel, DEFAULT_MPP), []
     for name, samples in sets.items():
-        scores = validate(lambda image: infer(image.to(device)), samples).as_dict()
+        scores = validate(lambda image: infer(image.to(device)), samples, decoder).as_dict()
         log.write(state.step, name, scores)
         report(f"step {state.step}  {name}: " + "  ".join(f"{key} {value:.3f}" for key, value in scores.items()))
         totals.append(scores["total"])

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
-from counterstain.cells.watershed import Watershed
-from counterstain.geometry import DEFAULT_MPP
+from counterstain.cells.decoders.base import Decoder, Nuclei
 from counterstain.metrics.instances import detection_scores, match_points
 from counterstain.metrics.pixels import confusion_matrix, pixel_scores
 from counterstain.training.datasets.batches import to_batch
@@ -89,14 +88,19 @@ def manifest_set(options: PairedOptions) -> list[Sample]:
     return samples
 
 
-def validate(infer: Infer, samples: list[Sample]) -> ValidationScores:
-    """Score a model on samples."""
+def validate(infer: Infer, samples: list[Sample], decoder: Decoder) -> ValidationScores:
+    """Score a model on samples.
+
+    Parameters
+    ----------
+    decoder : that of the bundle which is made of the model, for maps of 0.25 um per pixel.
+    """
     confusion = np.zeros((3, 3), np.int64)
     counts = np.zeros((3, 3), np.int64)  # rows: any, negative, positive; columns: matched, true, found
     for sample in samples:
         segmentation, distance = _infer_one(infer, sample)
         confusion += confusion_matrix(*known_classes(sample, segmentation))
-        counts += _count_nuclei(sample, segmentation, distance)
+        counts += _count_nuclei(sample, decoder(segmentation, distance))
     scores = pixel_scores(confusion)
     f1 = [detection_scores(matched=int(m), truth=int(t), found=int(f)).f1 for m, t, f in counts]
     true_fraction, found_fraction = (counts[2, column] / max(1, counts[0, column]) for column in (1, 2))
@@ -133,8 +137,8 @@ def known_classes(sample: Sample, segmentation: NDArray[np.float32]) -> tuple[ND
     return truth.astype(np.int64)[None], predicted.astype(np.int64)[None]
 
 
-def _count_nuclei(sample: Sample, segmentation: NDArray[np.float32], distance: NDArray[np.float32] | None) -> NDArray[np.int64]:
-    nuclei = Watershed(mpp=DEFAULT_MPP)(segmentation, distance)
+def _count_nuclei(sample: Sample, nuclei: Nuclei) -> NDArray[np.int64]:
+    """Return (3, 3) int64: any, negative and positive nuclei in the rows; matched, true and found in the columns."""
     centres = _centres(nuclei.labels)
     known = np.array([sample.classes[int(row), int(col)] != UNKNOWN for row, col in centres], bool)
     found, is_positive = centres[known], nuclei.p_positive[known] >= 0.5

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from counterstain.analysis import Analysis
 from counterstain.cells.contours import STEPS, chains, runs
-from counterstain.cells.deepliif import NOISE_SIZE, SEGMENTATION_THRESHOLD, density_image
+from counterstain.cells.decoders.deepliif import NOISE_SIZE, SEGMENTATION_THRESHOLD
+from counterstain.cells.deepliif_counts import density_image
 from counterstain.errors import OutputError
 from counterstain.files import replacing
 from counterstain.geometry import Box

@@ -18,11 +18,14 @@ from counterstain.training.datasets.folders import annotate
 from counterstain.training.datasets.manifest import read_manifest
 from counterstain.training.datasets.paired import read_images
 from counterstain.training.losses.total import loss_terms
-from counterstain.training.networks.compact import CompactNetwork
+from counterstain.training.networks.compact import STRIDE_PX, CompactNetwork
 from counterstain.training.options import AugmentOptions, DataOptions, LoopOptions, LossOptions, PairedOptions
 from counterstain.training.synthesis.render import Sample
-from counterstain.training.tasks.base import Step
+from counterstain.training.tasks.base import Exported, Step
 from counterstain.training.validate import Infer, field_set, manifest_set, rendered_set
+
+TILE_PX, MARGIN_PX = 1536, 192
+"""Of the compact network, which sees 270 px: with this margin tiles of any size count the same nuclei but for 0.1 %."""
 
 
 class CompactTask:
@@ -87,6 +90,35 @@ class CompactTask:
             samples = manifest_set(self._paired)
             return {"validation": samples} if samples else {}
         return {"field": field_set(self._data), "rendered": rendered_set(self._data, self._loop.seed)}
+
+    def exported(self, network: nn.Module) -> Exported:
+        """Return what a bundle is made of; see ``Task.exported``."""
+        return exported_compact(network, DEFAULT_PANEL)
+
+
+class _ExportedNetwork(nn.Module):
+    """The compact network as a bundle runs it: a normalised image in, the channels of the panel out, in order."""
+
+    def __init__(self, network: nn.Module, panel: Panel) -> None:
+        super().__init__()
+        self.network = network
+        self.names = [channel.name for channel in panel.channels]
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        outputs = segment_with(self.network)(image * 0.5 + 0.5)
+        return tuple(outputs[name] for name in self.names)
+
+
+def exported_compact(network: nn.Module, panel: Panel) -> Exported:
+    """Return what a bundle of a compact network is made of: the watershed cuts its maps."""
+    return Exported(
+        network=_ExportedNetwork(network, panel).eval(),
+        panel=panel,
+        decoder="watershed",
+        tile_px=TILE_PX,
+        margin_px=MARGIN_PX,
+        stride_px=STRIDE_PX,
+    )
 
 
 def compact_network(panel: Panel, loop: LoopOptions) -> tuple[dict[str, nn.Module], dict[str, Optimizer]]:

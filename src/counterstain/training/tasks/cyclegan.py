@@ -27,7 +27,7 @@ from counterstain.training.tasks.adversarial import (
     to_signed,
     to_unit,
 )
-from counterstain.training.tasks.base import Step
+from counterstain.training.tasks.base import Exported, Step
 from counterstain.training.validate import Infer
 
 _PLANES = 3
@@ -132,3 +132,7 @@ class CycleGANTask:
     def validation(self) -> dict[str, list[Sample]]:
         """Return nothing: without pairs nothing can be scored."""
         return {}
+
+    def exported(self, network: nn.Module) -> Exported:
+        """Raise ``TrainingError``: a bundle is for counting, and a translation infers no nuclei."""
+        raise TrainingError("a run of unpaired translation infers no nuclei, so no bundle is made of it")

@@ -33,8 +33,11 @@ from counterstain.training.tasks.adversarial import (
     to_signed,
     to_unit,
 )
-from counterstain.training.tasks.base import Step
+from counterstain.training.tasks.base import Exported, Step
 from counterstain.training.validate import Infer, manifest_set
+
+PAPER_TILE_PX, PAPER_MARGIN_PX = 512, 32
+"""A margin of a sixteenth of the tile on each side, as the published software overlaps its tiles."""
 
 _SEGMENTED = "segmentation"
 _JUDGED = "segmentation beside "
@@ -89,7 +92,7 @@ class DeepLIIFTask:
     def __init__(self, options: DeepLIIFTaskOptions, paired: PairedOptions, augment: AugmentOptions, loop: LoopOptions) -> None:
         self._options, self._paired, self._augment, self._loop = options, paired, augment, loop
         model = deepliif_network(options)
-        self._weights = dict(model.weights)
+        self._weights, self._stride_px = dict(model.weights), model.stride_px
         if paired.crop_px % model.stride_px:
             raise UsageError(f"paired.crop_px = {paired.crop_px} must be a multiple of {model.stride_px} for these generators")
         condition = 3 * len(options.inputs)
@@ -99,10 +102,11 @@ class DeepLIIFTask:
         initialise(judges)
         self.networks: dict[str, nn.Module] = {MODEL: model, DISCRIMINATORS: judges}
         self.optimizers = {name: adam(network, loop.learning_rate) for name, network in self.networks.items()}
-        self._perceptual = load_perceptual(options.objective.perceptual)
+        self._perceptual: PerceptualLoss | None = None
 
     def batches(self, start: int, rank: int) -> Iterator[ImageBatch]:
-        """Read the manifest and return batches of its training split."""
+        """Read the weights of the perceptual loss and the manifest, and return batches of its training split."""
+        self._read_perceptual()
         names = (*self._options.inputs, *self._options.modalities, *((_SEGMENTED,) if self._options.segmentation else ()))
         found = read_manifest(Path(self._paired.manifest), "train", names)
         if not found:
@@ -148,7 +152,13 @@ class DeepLIIFTask:
         return {source: scores[_JUDGED + source] for source in self._weights}
 
     def _perceptual_on(self, image: Tensor) -> PerceptualLoss | None:
-        return self._perceptual.to(image.device) if self._perceptual else None
+        perceptual = self._read_perceptual()
+        return perceptual.to(image.device) if perceptual else None
+
+    def _read_perceptual(self) -> PerceptualLoss | None:
+        """Return the perceptual loss; its weights are read once, and not by a task that is built to be exported."""
+        self._perceptual = self._perceptual or load_perceptual(self._options.objective.perceptual)
+        return self._perceptual
 
     def infer(self, network: nn.Module) -> Infer:
         """Return what the generators infer, without the parts of the segmentation."""
@@ -168,3 +178,34 @@ class DeepLIIFTask:
         """Return the validation split, where nuclei of a single ``image`` are segmented."""
         samples = manifest_set(self._paired) if self._options.segmentation and self._options.inputs == ("image",) else []
         return {"validation": samples} if samples else {}
+
+    def exported(self, network: nn.Module) -> Exported:
+        """Return what a bundle of the generators is made of; see ``Task.exported``."""
+        if len(self._options.inputs) != 1:
+            raise TrainingError(f"a bundle reads one image at a time, and this run reads {', '.join(self._options.inputs)}")
+        return exported_deepliif(network, deepliif_panel(self._options), self._stride_px)
+
+
+class _ExportedNetwork(nn.Module):
+    """The composed model as a bundle runs it; answers in [-1, 1] become [0, 1]."""
+
+    def __init__(self, network: nn.Module, panel: Panel) -> None:
+        super().__init__()
+        self.network = network
+        self.names = [channel.name for channel in panel.channels]
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        outputs = self.network(image)
+        return tuple((outputs[name] + 1) / 2 for name in self.names)
+
+
+def exported_deepliif(network: nn.Module, panel: Panel, stride_px: int) -> Exported:
+    """Return what a bundle of a composed model is made of: tiles, margins and decoder as published."""
+    return Exported(
+        network=_ExportedNetwork(network, panel).eval(),
+        panel=panel,
+        decoder="deepliif",
+        tile_px=max(PAPER_TILE_PX, stride_px),
+        margin_px=PAPER_MARGIN_PX,
+        stride_px=stride_px,
+    )

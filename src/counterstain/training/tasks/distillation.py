@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from counterstain.cells.watershed import Watershed
+from counterstain.cells.decoders.watershed import Watershed
 from counterstain.errors import TrainingError, UsageError
 from counterstain.geometry import DEFAULT_MPP, Box
 from counterstain.inference.backend import Backend
@@ -28,8 +28,8 @@ from counterstain.training.losses.distillation import distillation_terms
 from counterstain.training.options import AugmentOptions, LoopOptions, LossOptions, PairedOptions
 from counterstain.training.synthesis.render import Sample
 from counterstain.training.synthesis.targets import distance_image
-from counterstain.training.tasks.base import Step
-from counterstain.training.tasks.compact import compact_network, segment_with
+from counterstain.training.tasks.base import Exported, Step
+from counterstain.training.tasks.compact import compact_network, exported_compact, segment_with
 from counterstain.training.validate import Infer, manifest_set
 
 
@@ -111,6 +111,10 @@ class DistillationTask:
         """Return the validation split, whose sets have a true segmentation."""
         samples = manifest_set(self._paired)
         return {"validation": samples} if samples else {}
+
+    def exported(self, network: nn.Module) -> Exported:
+        """Return what a bundle of the student is made of; see ``Task.exported``."""
+        return exported_compact(network, self._panel)
 
 
 def taught(image: NDArray[np.uint8], teacher: Backend, panel: Panel) -> Images:

@@ -6,55 +6,97 @@ are then one nucleus again when the pass between them is nearly as high as the l
 boundary around it. Nothing here knows slides, marker or optical density.
 """
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.segmentation import watershed
 
-from counterstain.cells.basins import enclosed_by_one, merged_basins
-from counterstain.cells.decoder import Nuclei, numbered_by_first_pixel
+from counterstain.cells.decoders.base import Halo, Nuclei, Request, numbered_by_first_pixel
+from counterstain.cells.decoders.basins import enclosed_by_one, merged_basins
 from counterstain.cells.measure import gather
+from counterstain.errors import UsageError
 
 NUCLEAR_RADIUS_UM = 4.0
 """Depth that counts as 1 where the distance map is computed from the mask."""
+
+MIN_AREA_UM2 = 6.0
+"""Area of a disk of 2.8 um: smaller than a lymphocyte, larger than most debris."""
 
 CROSS = ndimage.generate_binary_structure(2, 1)
 """4-neighbourhood."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Watershed:
-    """The decoder with its settings; see ``Decoder`` for the call."""
+class WatershedSettings:
+    """What only the watershed reads."""
 
-    mpp: float
-    """Micrometres per pixel of the maps."""
     foreground_threshold: float = 0.5
     """0-1: a pixel is nuclear when positive + negative is above it."""
     smoothing_um: float = 0.5
-    """Standard deviation of the Gaussian that smooths the distance map; half of it where the map is computed from the mask,
-    which is smooth already."""
+    """Micrometres: standard deviation of the Gaussian that smooths the distance map; half of it where that map is computed from
+    the mask, which is smooth already."""
     merge_ratio: float = 0.8
-    """0-1: two basins are one nucleus when the pass between them is at least this share of the lower peak."""
+    """0-1: touching parts stay one nucleus when the distance map between them falls to no less than this share of the lower
+    peak. Lower merges more."""
+
+    def __post_init__(self) -> None:
+        shares = {"foreground_threshold": self.foreground_threshold, "merge_ratio": self.merge_ratio}
+        faults = [f"{name} must lie between 0 and 1, got {value}" for name, value in shares.items() if not 0 <= value <= 1]
+        if not 0 <= self.smoothing_um < math.inf:
+            faults.append(f"smoothing_um must be at least 0, got {self.smoothing_um}")
+        if faults:
+            raise UsageError("; ".join(faults))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watershed:
+    """The default decoder; see ``Decoder``. It drops what is wider than its halo: no nucleus is."""
+
+    settings_class: ClassVar[type[WatershedSettings]] = WatershedSettings
+    default_min_area_um2: ClassVar[float | None] = MIN_AREA_UM2
+    halo: ClassVar[Halo] = Halo()
+
+    mpp: float
+    """Micrometres per pixel of the maps."""
+    settings: WatershedSettings = WatershedSettings()
     reach_um: float = 0.0
     """How far a nucleus reaches beyond its interior, over pixels that are rather boundary than background; see ``Channel``."""
-    min_area_um2: float = 6.0
+    min_area_um2: float = MIN_AREA_UM2
     """Smaller nuclei are dropped."""
+
+    @classmethod
+    def made_for(cls, request: Request) -> Self:
+        """Return the decoder for the maps of one model; see ``Decoder``."""
+        made = cls(mpp=request.mpp, settings=WatershedSettings(**request.settings), reach_um=request.reach_um)
+        return made if request.min_area_um2 is None else replace(made, min_area_um2=request.min_area_um2)
+
+    @property
+    def sized_by(self) -> None:
+        """Nothing: a block and its halo are enough."""
+        return None
+
+    def with_sizes(self, sizes_px: NDArray[np.int64]) -> Self:
+        """Return the decoder as it is: it asks for no sizes."""
+        del sizes_px
+        return self
 
     def __call__(self, segmentation: NDArray[np.float32], distance: NDArray[np.float32] | None) -> Nuclei:
         """Cut the maps into nuclei; see ``Decoder``."""
         positive, boundary, negative = (segmentation[..., plane] for plane in range(3))
         nuclear = positive + negative
-        foreground = nuclear > np.float32(self.foreground_threshold)
+        foreground = nuclear > np.float32(self.settings.foreground_threshold)
         if not foreground.any():
             return Nuclei(labels=np.zeros(foreground.shape, np.int32), p_positive=np.empty(0, np.float32))
         if distance is None:
-            landscape = self._landscape(self._depth_of(foreground), boundary, self.smoothing_um / 2)
+            landscape = self._landscape(self._depth_of(foreground), boundary, self.settings.smoothing_um / 2)
         else:
-            landscape = self._landscape(distance, boundary, self.smoothing_um)
+            landscape = self._landscape(distance, boundary, self.settings.smoothing_um)
         landscape[~foreground] = -1
-        labels = merged_basins(_basins(landscape, foreground), landscape, self.merge_ratio)
+        labels = merged_basins(_basins(landscape, foreground), landscape, self.settings.merge_ratio)
         labels = grown(labels, nuclear + boundary > np.float32(0.5), round(self.reach_um / self.mpp))
         labels = enclosed_by_one(labels)
         labels = _without_small(labels, self.min_area_um2 / self.mpp**2)

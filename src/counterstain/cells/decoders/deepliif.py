@@ -1,18 +1,18 @@
-"""The published DeepLIIF rule: from segmentation and marker images to counted nuclei.
+"""The published DeepLIIF rule: from the segmentation map to nuclei.
 
 This follows what the published software does, step by step, so that its results can be reproduced (Ghahremani et al., Nature
-Machine Intelligence 4 (2022) 401-412). Images in and numbers out; ``deepliif_images`` draws them. All thresholds are in the
-published units: grey levels 0-255 and pixels. The functions stand in the order in which ``count_cells`` needs them.
+Machine Intelligence 4 (2022) 401-412). All thresholds are in the published units: grey levels 0-255 and pixels. What it counts
+by limits on size, marker and density is in ``counterstain.cells.deepliif_counts``.
 """
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from counterstain.cells.decoder import Nuclei, numbered_by_first_pixel
+from counterstain.cells.decoders.base import Halo, NoSettings, Nuclei, Request, numbered_by_first_pixel
 from counterstain.geometry import MPP_AT_1X
 
 Magnification = Literal["10x", "20x", "40x"]
@@ -49,32 +49,13 @@ class Components:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """Which components count and what overrules the vote of their pixels; sizes in pixels."""
-
-    size: int = 0
-    """A nucleus has more pixels than this."""
-    size_upper: int | None = None
-    """A nucleus has fewer pixels than this."""
-    marker: int | None = None
-    """0-255: a nucleus whose maximal marker is above it is positive."""
-    density_lower: int | None = None
-    """0-722: a nucleus whose mean optical density is below it is negative."""
-    density_upper: int | None = None
-    """0-722: a nucleus whose mean optical density is above it is negative."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Counted:
-    """The nuclei that count; arrays of (n,) over the components."""
-
-    is_counted: NDArray[np.bool_]
-    is_positive: NDArray[np.bool_]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedRule:
-    """The published rule as a decoder; see ``Decoder`` for the call. The distance map is not used."""
+    """The published rule; see ``Decoder``. It does not read the distance map, and a clump is one nucleus, however wide."""
+
+    settings_class: ClassVar[type[NoSettings]] = NoSettings
+    default_min_area_um2: ClassVar[float | None] = None
+    halo: ClassVar[Halo] = Halo(most_widths=4, drops_wider=False)
+    """A clump that is cut even by the widest halo is left out: it reaches a quarter of a millimetre beyond its block."""
 
     mpp: float
     """Micrometres per pixel of the maps."""
@@ -82,6 +63,20 @@ class PublishedRule:
     """Whether components below the automatic size limit are dropped."""
     size_limit_px: int | None = None
     """That limit, where it was found on more than the map at hand; None finds it on that map."""
+
+    @classmethod
+    def made_for(cls, request: Request) -> Self:
+        """Return the decoder for the maps of one model; see ``Decoder``."""
+        return cls(mpp=request.mpp, automatic_size=request.min_area_um2 is None)
+
+    @property
+    def sized_by(self) -> "PublishedRule | None":
+        """The rule without its automatic size limit, which comes from the sizes of all nuclei of a slide."""
+        return replace(self, automatic_size=False) if self.automatic_size else None
+
+    def with_sizes(self, sizes_px: NDArray[np.int64]) -> Self:
+        """Return the rule with the automatic size limit of these nuclei."""
+        return replace(self, size_limit_px=automatic_size(sizes_px, magnification_of(self.mpp)))
 
     def __call__(self, segmentation: NDArray[np.float32], distance: NDArray[np.float32] | None) -> Nuclei:
         """Cut the maps into nuclei; see ``Decoder``."""
@@ -155,21 +150,6 @@ def find_components(
     )
 
 
-def density_image(image: NDArray[np.uint8]) -> NDArray[np.uint16]:
-    """Return 100 times the optical density summed over red, green and blue, rounded.
-
-    Parameters
-    ----------
-    image : (h, w, 3) uint8.
-
-    Returns
-    -------
-    (h, w) uint16 from 0 (white) to 722 (black).
-    """
-    density = np.log10(255.0 / np.maximum(np.arange(256), 1))
-    return np.asarray(np.rint(100 * density[image].sum(axis=2)), dtype=np.uint16)
-
-
 def automatic_size(sizes: NDArray[np.int64], magnification: Magnification) -> int:
     """Return the size limit at the first dip of the distribution of nuclear sizes.
 
@@ -196,58 +176,6 @@ def automatic_size(sizes: NDArray[np.int64], magnification: Magnification) -> in
     return round(root * root)
 
 
-def automatic_marker(marker: NDArray[np.uint8]) -> int:
-    """Return the marker threshold at 90 % of the range of the marker's pixels that are not 0; 0 when all are.
-
-    Parameters
-    ----------
-    marker : (h, w) uint8.
-    """
-    values = marker[marker > 0]
-    if not len(values):
-        return 0
-    low, high = (round(float(value)) for value in np.percentile(values, [0.1, 99.9]))
-    return round((high - low) * 0.9) + low
-
-
-def count_cells(
-    components: Components, limits: Limits, marker: NDArray[np.uint8] | None = None, density: NDArray[np.uint16] | None = None
-) -> Counted:
-    """Select components by size and call each positive or negative.
-
-    A component is positive when it has at least as many positive as negative pixels. Its maximal marker can promote it; its
-    mean optical density, rounded, can demote it.
-
-    Parameters
-    ----------
-    components : from ``find_components``.
-    limits : a limit on a marker or density that is not given does nothing.
-    marker : (h, w) uint8.
-    density : (h, w) uint16 from ``density_image``.
-    """
-    is_counted = components.sizes > limits.size
-    if limits.size_upper is not None:
-        is_counted &= components.sizes < limits.size_upper
-    is_positive = components.positive_pixels >= components.negative_pixels
-    if limits.marker is not None and marker is not None:
-        is_positive |= _maxima(components, marker) > limits.marker
-    if density is not None:
-        value = np.rint(_means(components, density))
-        if limits.density_lower is not None:
-            is_positive &= value >= limits.density_lower
-        if limits.density_upper is not None:
-            is_positive &= value <= limits.density_upper
-    return Counted(is_counted=is_counted, is_positive=is_positive)
-
-
-def score(counted: Counted) -> dict[str, int | float]:
-    """Return the counts under their published names; the percentage has one decimal, and is 0 without a positive nucleus."""
-    total = int(counted.is_counted.sum())
-    positive = int((counted.is_counted & counted.is_positive).sum())
-    percent = round(100 * positive / total, 1) if positive else 0
-    return {"num_total": total, "num_pos": positive, "num_neg": total - positive, "percent_pos": percent}
-
-
 def _background(classes: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Unknown pixels that unknown pixels connect to the image border, by 4-neighbours."""
     pieces, count = ndimage.label(classes == UNKNOWN)
@@ -263,16 +191,3 @@ def _first_pixels(labels: NDArray[np.int32], count: int) -> NDArray[np.int64]:
     first = np.zeros(count + 1, dtype=np.int64)
     first[labels.ravel()[pixels[::-1]]] = pixels[::-1]
     return first
-
-
-def _maxima(components: Components, marker: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    inside = components.labels > 0
-    highest = np.zeros(len(components.sizes) + 1, dtype=np.uint8)
-    np.maximum.at(highest, components.labels[inside], marker[inside])
-    return highest[1:]
-
-
-def _means(components: Components, density: NDArray[np.uint16]) -> NDArray[np.float64]:
-    inside = components.labels > 0
-    totals = np.bincount(components.labels[inside], weights=density[inside], minlength=len(components.sizes) + 1)
-    return totals[1:] / components.sizes

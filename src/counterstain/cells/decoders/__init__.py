@@ -1,0 +1,1 @@
+"""Rules that cut the maps of a model into nuclei; ``names.py`` lists them."""
