@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from counterstain.cells.decoders.names import DECODERS
 from counterstain.cli.main import COMMANDS, main
 from counterstain.results.record import BundleRecord, Record, SlideRecord
 
@@ -24,6 +25,7 @@ USUAL_BODY_LINES = 30
 PARAMETERS = 7
 VAGUE_NAMES = {"utils", "util", "common", "helpers", "helper", "manager", "misc", "tools"}
 FORBIDDEN_CALLS = {"print", "eval", "exec", "__import__", "breakpoint"}
+DECODER_CLASSES = {found.__name__ for found in DECODERS.values()}
 FORBIDDEN_IMPORTS = {"pickle", "dill", "cloudpickle", "shelve", "marshal"}
 
 
@@ -125,6 +127,29 @@ def record_lookups(source):
     return faults
 
 
+def decoder_checks(source):
+    """Return calls that ask of what class a decoder is: who uses a decoder knows its protocol alone."""
+    return [
+        f"line {node.lineno}: {ast.unparse(node)}"
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func) in ("isinstance", "issubclass", "type")
+        and re.search(r"decoder|rule\b|Watershed|PublishedRule", ast.unparse(node))
+    ]
+
+
+def decoder_imports(source):
+    """Return imports of a single decoder: who uses decoders asks ``names.py`` for one by its name."""
+    return [
+        f"line {node.lineno}: {name}.{alias.name}"
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.ImportFrom)
+        for name in imported_modules(node)
+        for alias in node.names
+        if name.startswith("counterstain.cells.decoders.") and alias.name in DECODER_CLASSES
+    ]
+
+
 def machine_faults(text):
     """Return paths of somebody's machine and addresses of package registries."""
     private = r"(?<![\w.])/(?:home|Users|root|work|tmp)/[\w.-]+"
@@ -170,6 +195,9 @@ def test_there_is_source_to_check():
         (option_faults, 'MESSAGE = "give --mpp"'),
         (record_lookups, 'content["slide"]'),
         (record_lookups, 'content.get("tissue_mm2")'),
+        (decoder_checks, "isinstance(decoder, Watershed)"),
+        (decoder_checks, "type(rules.decoder) is PublishedRule"),
+        (decoder_imports, "from counterstain.cells.decoders.deepliif import PublishedRule, find_components"),
         (machine_faults, "see " + "/home" + "/jo/slides"),
         (machine_faults, "pip install " + "--index-url" + " x"),
     ],
@@ -178,7 +206,19 @@ def test_each_rule_finds_a_fault_in_bad_source(rule, bad):
     assert len(rule(bad)) == 1
 
 
-@pytest.mark.parametrize("rule", [call_faults, facade_imports, late_imports, option_faults, machine_faults, record_lookups])
+@pytest.mark.parametrize(
+    "rule",
+    [
+        call_faults,
+        decoder_checks,
+        decoder_imports,
+        facade_imports,
+        late_imports,
+        machine_faults,
+        option_faults,
+        record_lookups,
+    ],
+)
 def test_no_rule_finds_a_fault_in_good_source(rule):
     body = "def f(path):\n    torch.load(path, weights_only=True)\n    return settings['scores'], 'pip --force-reinstall .'\n"
     assert rule(f"import os\nfrom counterstain.cells.table import Cells\n\n{body}") == []
@@ -245,6 +285,16 @@ def test_only_the_command_line_names_its_options():
 
 def test_a_result_is_looked_up_by_the_names_of_its_keys_nowhere_but_where_it_is_read():
     assert by_file(record_lookups, [path for path in SOURCES if PACKAGE / "results" not in path.parents]) == []
+
+
+def test_nobody_asks_of_what_class_a_decoder_is():
+    assert by_file(decoder_checks) == []
+
+
+def test_a_decoder_is_one_file_and_one_line():
+    """``names.py`` alone imports decoders, but for the task that measures distances in what the watershed cuts."""
+    others = {PACKAGE / "cells/decoders/names.py", PACKAGE / "training/tasks/distillation.py"}
+    assert by_file(decoder_imports, [path for path in SOURCES if path not in others]) == []
 
 
 def test_every_module_says_what_it_is():

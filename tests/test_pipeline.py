@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from tables import assert_same_cells
@@ -42,6 +44,14 @@ def test_two_runs_are_the_same_to_the_bit(backend):
     assert_same_cells(first.cells, second.cells)
     for name in first.maps.planes:
         np.testing.assert_array_equal(first.maps[name].stored, second.maps[name].stored)
+
+
+def test_an_unknown_decoder_is_refused_before_the_model_runs(backend):
+    unknown = SimpleNamespace(
+        manifest=backend.manifest.model_copy(update={"decoder": "magic"}), fingerprint="x", run=lambda batch: pytest.fail("ran")
+    )
+    with pytest.raises(UsageError, match="no decoder 'magic'; expected one of: deepliif, watershed"):
+        analyze(slide_of(disks()), unknown)
 
 
 def test_every_tile_is_reported(backend):

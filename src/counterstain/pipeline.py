@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterstain.analysis import Analysis
+from counterstain.cells.decoders.names import decoder_class
 from counterstain.cells.segment import CellOptions, area_warning, segment
 from counterstain.cells.table import CellColumns, CellTable
 from counterstain.errors import CounterstainError, Remedy, SlideError, UsageError
@@ -99,12 +100,13 @@ def analyze(
     BackendError
         The model returned something that is not a set of maps, such as NaN.
     UsageError
-        A score is unknown, the model infers no segmentation, or ``work`` holds a run with other settings.
+        A score or the decoder is unknown, the model infers no segmentation, or ``work`` holds a run with other settings.
     OutputError
         The folder of work cannot be written.
     """
     shown = overview(slide)
     check_countable(slide, shown)
+    decoder_class(options.cells.decoder or backend.manifest.decoder)  # an unknown one is refused before the model runs
     rules = scorers(options.scores)
     manifest, stopwatch = backend.manifest, Stopwatch()
     with stopwatch("total"):

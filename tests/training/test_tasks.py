@@ -12,6 +12,10 @@ from conformance.task import TaskConformance
 from numpy.typing import NDArray
 from PIL import Image
 
+from counterstain.cells.decoders.base import Decoder
+from counterstain.cells.decoders.deepliif import PublishedRule
+from counterstain.cells.decoders.names import decoder_for
+from counterstain.cells.decoders.watershed import Watershed
 from counterstain.errors import TrainingError, UsageError
 from counterstain.geometry import Box
 from counterstain.inference.bundle import Manifest
@@ -19,6 +23,7 @@ from counterstain.inference.classical import ClassicalBackend
 from counterstain.panel import DEFAULT_PANEL, SEGMENTATION, Channel, Panel
 from counterstain.pipeline import analyze
 from counterstain.slides.array import ArraySlide
+from counterstain.training import loop
 from counterstain.training.checkpoint import load_checkpoint
 from counterstain.training.export import export_run
 from counterstain.training.loop import train
@@ -27,12 +32,14 @@ from counterstain.training.networks.deepliif import DeepLIIFOptions
 from counterstain.training.networks.layers import GeneratorOptions
 from counterstain.training.options import LoopOptions, PairedOptions
 from counterstain.training.recipe import TrainOptions, build_task
+from counterstain.training.synthesis.render import Sample
 from counterstain.training.tasks import distillation
 from counterstain.training.tasks.adversarial import DISCRIMINATORS, DiscriminatorOptions, frozen
 from counterstain.training.tasks.base import Task
 from counterstain.training.tasks.cyclegan import CycleGANTaskOptions
 from counterstain.training.tasks.deepliif import DeepLIIFTaskOptions, deepliif_network, deepliif_panel
 from counterstain.training.tasks.distillation import DistillationTaskOptions, student_panel, taught
+from counterstain.training.validate import Infer, ValidationScores, validate
 
 SIDE = 32
 
@@ -126,6 +133,37 @@ def test_every_task_learns_with_the_one_loop(manifest: Path, task: str) -> None:
         assert values.max() <= 1, name
     assert ("validation: total" in logged(folder)) == (task != "cyclegan")
     assert list(folder.glob("events.out.tfevents.*"))
+
+
+@pytest.mark.parametrize(
+    ("task", "expected"), [("compact", Watershed), ("deepliif", PublishedRule), ("distillation", Watershed)]
+)
+def test_a_model_is_validated_with_the_decoder_that_its_bundle_will_have(
+    manifest: Path, monkeypatch: pytest.MonkeyPatch, task: str, expected: type
+) -> None:
+    used = []
+
+    def remember(infer: Infer, samples: list[Sample], decoder: Decoder) -> ValidationScores:
+        used.append(decoder)
+        return validate(infer, samples, decoder)
+
+    monkeypatch.setattr(loop, "validate", remember)
+    options = recipe(manifest, task, steps=1)
+    train(options, silent)
+    fresh = build_task(options, silent)
+    bundle = fresh.exported(fresh.networks["model"]).manifest(name="x", version="1", licence="CC0-1.0")
+    assert [type(decoder) for decoder in used] == [expected]
+    assert used == [decoder_for(bundle.decoder, bundle.panel, bundle.mpp)]
+
+
+def test_no_bundle_is_made_of_what_a_bundle_cannot_be(manifest: Path) -> None:
+    task = build_task(recipe(manifest, "cyclegan"), silent)
+    with pytest.raises(TrainingError, match="infers no nuclei"):
+        task.exported(task.networks["model"])
+    two = replace(DEEPLIIF, inputs=("image", "dapi"), modalities=("marker",), network=replace(DEEPLIIF.network, inputs=2))
+    task = build_task(recipe(manifest, "deepliif", deepliif=two), silent)
+    with pytest.raises(TrainingError, match="this run reads image, dapi"):
+        task.exported(task.networks["model"])
 
 
 def test_a_task_without_a_manifest_is_refused(manifest: Path) -> None:

@@ -55,8 +55,8 @@ class Decoder(Protocol):
     """
 
     settings_class: ClassVar[type[Any]]
-    """Frozen dataclass of the settings that this decoder alone reads, all with defaults; raises ``UsageError`` for values out of
-    range."""
+    """Frozen dataclass of the settings that this decoder alone reads, all with defaults; refuses values out of range by
+    ``UsageError``."""
     default_min_area_um2: ClassVar[float | None]
     """Square micrometres: smaller nuclei are dropped where no limit is asked for; None where the decoder finds its own."""
     halo: ClassVar[Halo]
