@@ -4,22 +4,12 @@ import io
 import struct
 import zlib
 
-import numpy as np
 import pytest
 from click.testing import CliRunner
+from drawn import nuclei
 from PIL import Image
 
 from counterstain.cli.main import main
-
-
-def nuclei(side: int = 96, *, positive: bool = True) -> np.ndarray:
-    """Four dark disks of 20 px on a light ground: two brown ones and two blue ones."""
-    rows, cols = np.mgrid[:side, :side]
-    image = np.full((side, side, 3), (235, 232, 235), np.uint8)
-    colours = [(90, 50, 20), (90, 110, 170)] if positive else [(90, 110, 170)] * 2
-    for number, (row, col) in enumerate([(24, 24), (24, 70), (70, 24), (70, 70)]):
-        image[(rows - row) ** 2 + (cols - col) ** 2 <= 100] = colours[number % 2]
-    return image
 
 
 def bomb() -> bytes:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from counterstain.cli import batch
+from counterstain.jobs import batch
 
 
 @pytest.mark.parametrize(

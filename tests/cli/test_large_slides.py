@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from counterstain import pipeline
-from counterstain.cli import batch
+from counterstain.jobs import batch
 from counterstain.outputs import names
 from counterstain.passes import here
 

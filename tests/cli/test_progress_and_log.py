@@ -14,7 +14,7 @@ from rich.progress import TextColumn
 
 from counterstain.cli import progress
 from counterstain.cli.progress import JsonLines, Pace, TerminalBars, progress_bars
-from counterstain.cli.run_log import FILE_NAME, RunLog
+from counterstain.jobs.run_log import FILE_NAME, RunLog
 from counterstain.progress import Progress
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from counterstain.cli.shard import Shard
+from counterstain.jobs.shard import Shard
 
 
 @given(st.lists(st.integers()), st.integers(1, 9))

@@ -4,7 +4,7 @@ import numpy as np
 import vendor_slides as vendors
 from PIL import Image
 
-from counterstain.cli.inputs import find_inputs
+from counterstain.jobs.inputs import find_inputs
 from counterstain.slides.companions import without_companions
 from counterstain.slides.opening import open_slide
 

@@ -11,9 +11,9 @@ import pytest
 import zarr
 from conformance.slide import SlideConformance
 
-from counterstain.cli.inputs import find_inputs
 from counterstain.errors import MissingResolutionError, SlideError, UnreadableSlideError, UnsupportedSlideError
 from counterstain.geometry import Box, Size
+from counterstain.jobs.inputs import find_inputs
 from counterstain.slides import ome_zarr, opening, zarr_stores
 from counterstain.slides.base import Resolution
 from counterstain.slides.ome_zarr import OmeZarrSlide

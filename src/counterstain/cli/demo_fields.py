@@ -6,13 +6,13 @@ from typing import Any
 
 import skimage.data
 
-from counterstain.cli.batch import Job, Outcome, analyse_slide
-from counterstain.cli.progress import Bars
 from counterstain.cli.run import make_job, run_and_report
-from counterstain.cli.run_log import FILE_NAME as LOG_NAME
-from counterstain.cli.run_log import RunLog
 from counterstain.errors import ELSEWHERE, OutputError
 from counterstain.files import claimed
+from counterstain.jobs.batch import Job, Outcome, analyse_slide
+from counterstain.jobs.listening import Listener
+from counterstain.jobs.run_log import FILE_NAME as LOG_NAME
+from counterstain.jobs.run_log import RunLog
 from counterstain.results.record import read_record
 from counterstain.results.summary import FILE_NAME
 from counterstain.slides.array import ArraySlide
@@ -42,7 +42,7 @@ def analyze_demo(out: Path, settings: Mapping[str, Any]) -> bool:
     return run_and_report(
         job,
         outcome,
-        lambda bars: _analyze(slides, job, outcome, bars),
+        lambda listener: _analyze(slides, job, outcome, listener),
         images=len(slides),
         settings={**settings, "formats": ()},
     )
@@ -75,9 +75,9 @@ def demo_slides() -> dict[str, ArraySlide]:
     }
 
 
-def _analyze(slides: Mapping[str, ArraySlide], job: Job, outcome: Outcome, bars: Bars) -> None:
+def _analyze(slides: Mapping[str, ArraySlide], job: Job, outcome: Outcome, listener: Listener) -> None:
     for source, slide in slides.items():
-        bar = bars.begin(slide.name)
+        heard = listener.begin(slide.name)
         with claimed(job.out / slide.name):
-            outcome.done(slide.name, analyse_slide(slide, job, job.out / slide.name, source=source, bar=bar))
-        bar.end()
+            outcome.done(slide.name, analyse_slide(slide, job, job.out / slide.name, source=source, heard=heard))
+        heard.end()

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Protocol
 
 from rich.console import Console
@@ -13,42 +14,38 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Shown
 
-from counterstain.cli.console import visible
+from counterstain.cli.console import show_error, show_warning, visible
+from counterstain.jobs.listening import ImageListener, Listener, Silence
 from counterstain.progress import Progress, Stage
 
 JSON_INTERVAL_S = 1.0
 """Between two lines of one stage; its first and last step are always told."""
 
 
-class Bar(Protocol):
-    """Takes the progress of one image, from one thread."""
-
-    def step(self, progress: Progress) -> None:
-        """Say how far the work on the image is."""
-
-    def end(self, *, failed: bool = False) -> None:
-        """End with the image."""
-
-
 class Bars(Protocol):
-    """Takes the progress of a run, which may be at work on several images at once, each in a thread of its own."""
+    """Shows the progress of a run."""
 
-    def begin(self, name: str) -> Bar:
+    def begin(self, name: str) -> ImageListener:
         """Begin with an image."""
 
 
-class Silence:
-    """Shows nothing."""
+@dataclass(frozen=True, slots=True)
+class OnTheConsole:
+    """The ``Listener`` of the command line: progress as the user wants it, errors and warnings as they come."""
 
-    def begin(self, name: str) -> "Silence":
-        """Show nothing."""
-        return self
+    bars: Bars
 
-    def step(self, progress: Progress) -> None:
-        """Show nothing."""
+    def begin(self, name: str) -> ImageListener:
+        """Show that an image is at work."""
+        return self.bars.begin(name)
 
-    def end(self, *, failed: bool = False) -> None:
-        """Show nothing."""
+    def failed(self, name: str, error: BaseException) -> None:
+        """Write the error."""
+        show_error(name, error)
+
+    def warned(self, name: str, message: str) -> None:
+        """Write the warning."""
+        show_warning(name, message)
 
 
 class Pace:
@@ -144,6 +141,13 @@ class JsonLinesOfImage:
 
 
 _one_line_at_a_time = threading.Lock()
+
+
+@contextmanager
+def listening(images: int, *, quiet: bool, as_json: bool = False) -> Iterator[Listener]:
+    """Yield the listener of a run over some images; see ``progress_bars`` for what of its progress is shown."""
+    with progress_bars(images, quiet=quiet, as_json=as_json) as bars:
+        yield OnTheConsole(bars)
 
 
 @contextmanager

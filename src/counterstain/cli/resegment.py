@@ -17,12 +17,13 @@ from counterstain.cells.segment import CellOptions, rules_for
 from counterstain.cells.segment import segment as cut
 from counterstain.cells.table import CellTable
 from counterstain.cli.console import show_error, show_summary, show_warning
-from counterstain.cli.progress import Bar, progress_bars
+from counterstain.cli.progress import progress_bars
 from counterstain.cli.run import CELL_OPTIONS
 from counterstain.errors import ELSEWHERE, CounterstainError, UsageError, in_full
 from counterstain.files import claimed, explained
 from counterstain.inference.bundle import Manifest
 from counterstain.inference.stopwatch import Stopwatch
+from counterstain.jobs.listening import ImageListener
 from counterstain.outputs.names import check_formats, default_formats, formats_for
 from counterstain.passes.workers import CELLS
 from counterstain.pipeline import IN_MEMORY_PIXELS, cutting_threads, warnings_of
@@ -77,7 +78,9 @@ def resegment(folder: Path, out: Path, settings: Mapping[str, Any]) -> bool:
     return bool(failures)
 
 
-def _one(folder: Path, content: Record, target: Path, options: CellOptions, settings: Mapping[str, Any], bar: Bar) -> Record:
+def _one(
+    folder: Path, content: Record, target: Path, options: CellOptions, settings: Mapping[str, Any], heard: ImageListener
+) -> Record:
     manifest = read_manifest(folder, content)
     if target.resolve() == folder.resolve():
         raise UsageError(f"{folder} holds the maps that are read, so it cannot be replaced", ELSEWHERE)
@@ -93,7 +96,7 @@ def _one(folder: Path, content: Record, target: Path, options: CellOptions, sett
     with claimed(target), _slide_of(content, manifest.mpp, settings["slide"]) as slide:
         maps, stopwatch = read_maps(folder, content), Stopwatch()
         with stopwatch("cells"):
-            cells = _cells(folder, manifest, slide, maps, options, work, bar)
+            cells = _cells(folder, manifest, slide, maps, options, work, heard)
         analysis = segmented(folder, content, manifest, slide, maps, cells, settings)
         analysis = replace(analysis, timings_s=dict(stopwatch.seconds))
         names = write_folder(analysis, target, formats)
@@ -102,7 +105,9 @@ def _one(folder: Path, content: Record, target: Path, options: CellOptions, sett
         return record(analysis, names[:-1])
 
 
-def _cells(folder: Path, manifest: Manifest, slide: Slide, maps: Maps, options: CellOptions, work: Path, bar: Bar) -> CellTable:
+def _cells(
+    folder: Path, manifest: Manifest, slide: Slide, maps: Maps, options: CellOptions, work: Path, heard: ImageListener
+) -> CellTable:
     """Cut the maps; those of a large slide block by block into a folder, where an interrupted run finds what it has done."""
     decoder, threads = manifest.decoder, cutting_threads(None)
     if maps.size.area <= IN_MEMORY_PIXELS:
@@ -114,7 +119,7 @@ def _cells(folder: Path, manifest: Manifest, slide: Slide, maps: Maps, options: 
         if not resume(work, made_with, replace=True):
             record_settings(work, made_with)
         rules = rules_for(maps, options, decoder=decoder)
-        return segment_kept(slide, maps, chosen, rules, work / CELLS, threads=threads, tell=bar.step)
+        return segment_kept(slide, maps, chosen, rules, work / CELLS, threads=threads, tell=heard.step)
 
 
 def segmented(

@@ -11,23 +11,23 @@ from typing import Any
 import click
 
 from counterstain.cells.segment import CellOptions
-from counterstain.cli.batch import Job, Outcome, run_batch
 from counterstain.cli.console import show_error, show_summary, show_warning, visible
-from counterstain.cli.inputs import find_inputs
-from counterstain.cli.progress import Bars, progress_bars
-from counterstain.cli.run_log import RunLog
+from counterstain.cli.progress import OnTheConsole, listening
 from counterstain.extras import install_command, require
 from counterstain.files import explained
 from counterstain.geometry import mpp_of_magnification
 from counterstain.inference.names import load_backend
+from counterstain.jobs.batch import Job, Outcome, run_batch
+from counterstain.jobs.document import document
+from counterstain.jobs.inputs import find_inputs
+from counterstain.jobs.listening import SILENCE, Listener
+from counterstain.jobs.run_log import RunLog
 from counterstain.outputs.names import check_formats, default_formats, skipped_formats
 from counterstain.pipeline import AnalyzeOptions
-from counterstain.results.record import as_json
 from counterstain.results.summary import Failure, write_summary
 from counterstain.scoring.names import DEFAULT, scorers
 from counterstain.scoring.region_files import read_regions
 from counterstain.slides.opening import as_unicode
-from counterstain.versions import FORMAT_VERSION
 
 SLIDES_AT_ONCE = 3
 """On a cluster: one whose results are written, one whose last tiles or blocks are done, and one for all other workers. The
@@ -50,12 +50,12 @@ def analyze_paths(named: tuple[str, ...], out: Path, settings: Mapping[str, Any]
         inputs, faults = shard.of(inputs), shard.of(faults)
     outcome = Outcome(
         failures=[Failure(name="", source=as_unicode(name), error=as_unicode(str(error))) for name, error in faults],
-        log=RunLog(out, shard),
+        log=RunLog(out, shard, OnTheConsole(SILENCE)),
     )
     for name, error in faults:
         show_error(name, error)
     with spread(job, settings) as job:
-        run = lambda bars: run_batch(inputs, job, outcome, bars, show_error)  # noqa: E731
+        run = lambda listener: run_batch(inputs, job, outcome, listener)  # noqa: E731
         return run_and_report(job, outcome, run, images=len(inputs), settings=settings)
 
 
@@ -106,7 +106,7 @@ def make_job(out: Path, settings: Mapping[str, Any]) -> Job:
 
 
 def run_and_report(
-    job: Job, outcome: Outcome, run: Callable[[Bars], None], *, images: int, settings: Mapping[str, Any]
+    job: Job, outcome: Outcome, run: Callable[[Listener], None], *, images: int, settings: Mapping[str, Any]
 ) -> bool:
     """Run with progress bars, write ``summary.csv``, show what came of it, and return whether anything failed."""
     quiet, as_json = settings["quiet"], settings["as_json"]
@@ -114,14 +114,14 @@ def run_and_report(
     outcome.log.started(settings, model, images)
     for failure in outcome.failures:  # what was named and is not there
         outcome.log.failed(failure.name, failure.source, failure.error)
-    with progress_bars(images, quiet=quiet or as_json, as_json=settings.get("progress") == "json") as bars:
-        run(bars)
+    with listening(images, quiet=quiet or as_json, as_json=settings.get("progress") == "json") as listener:
+        run(listener)
     outcome.log.ended(len(outcome.records) - len(outcome.kept), len(outcome.failures))
     summary = write_summary(job.out, {name for name, _ in outcome.records} - outcome.kept, outcome.failures)
     if not quiet:
         show_warnings(outcome)
     if as_json:
-        sys.stdout.write(json.dumps(document(job, outcome, summary), indent=2, ensure_ascii=True, allow_nan=False) + "\n")
+        sys.stdout.write(json.dumps(document(job.out, outcome, summary), indent=2, ensure_ascii=True, allow_nan=False) + "\n")
     elif not quiet:
         show_table(job, outcome, defaults=not settings["formats"])
     return bool(outcome.failures)
@@ -143,26 +143,3 @@ def show_table(job: Job, outcome: Outcome, *, defaults: bool) -> None:
     click.echo(f"{len(outcome.records) - len(outcome.kept)} done{kept}{failed}; results in {visible(str(job.out))}")
     if defaults and skipped_formats():
         click.echo(f"not written: {', '.join(skipped_formats())}; for it run: {install_command('slides')}")
-
-
-def document(job: Job, outcome: Outcome, summary: Path) -> dict[str, Any]:
-    """Return what ``--json`` writes."""
-    done = [
-        {
-            "status": "kept" if name in outcome.kept else "done",
-            "name": name,
-            "folder": as_unicode(job.out / name),
-            **as_json(content),
-        }
-        for name, content in outcome.records
-    ]
-    failed = [
-        {"status": "failed", "name": failure.name, "source": failure.source, "error": failure.error}
-        for failure in outcome.failures
-    ]
-    return {
-        "format_version": FORMAT_VERSION,
-        "out": as_unicode(job.out),
-        "summary": as_unicode(summary),
-        "images": [*done, *failed],
-    }

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from counterstain.cli.inputs import find_inputs, folder_names
 from counterstain.errors import UsageError
+from counterstain.jobs.inputs import find_inputs, folder_names
 
 PARTS = st.text(string.ascii_letters[:3] + "_", min_size=1, max_size=2)
 PATHS = st.builds(

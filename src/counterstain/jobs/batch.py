@@ -7,13 +7,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from counterstain.cli.inputs import Input
-from counterstain.cli.kept import kept_result
-from counterstain.cli.progress import Bar, Bars
-from counterstain.cli.run_log import RunLog
 from counterstain.errors import CounterstainError, SlideError, in_full
 from counterstain.files import claimed
 from counterstain.inference.backend import Backend
+from counterstain.jobs.inputs import Input
+from counterstain.jobs.kept import kept_result
+from counterstain.jobs.listening import ImageListener, Listener
+from counterstain.jobs.run_log import RunLog
 from counterstain.outputs.names import formats_for, needs_modalities
 from counterstain.passes.workers import Workers
 from counterstain.pipeline import AnalyzeOptions, analyze
@@ -83,29 +83,26 @@ class Outcome:
         self.log.failed(failure.name, failure.source, failure.error)
 
 
-def run_batch(
-    inputs: list[Input], job: Job, outcome: Outcome, bars: Bars, on_error: Callable[[str, BaseException], None]
-) -> None:
+def run_batch(inputs: list[Input], job: Job, outcome: Outcome, listener: Listener) -> None:
     """Analyse every input and add what came of it to ``outcome``, in the order of the inputs.
 
-    Only errors that belong to one input are passed over; anything else is a fault of this program and is raised. ``on_error``
-    may be called from several threads.
+    Only errors that belong to one input are passed over; anything else is a fault of this program and is raised.
     """
     inhabited = homes(item.path for item in inputs)
 
     def one(item: Input) -> None:
-        bar = bars.begin(item.name)
+        heard = listener.begin(item.name)
         failed = True
         try:
             check_apart(job.out / item.name, inhabited)
             with claimed(job.out / item.name):
-                analyse_file(item, job, outcome, bar)
+                analyse_file(item, job, outcome, heard)
             failed = False
         except (CounterstainError, OSError, MemoryError) as error:
             fault = in_words(error)
             outcome.failed(failure(item, fault))
-            on_error(str(item.path), fault)
-        bar.end(failed=failed)
+            listener.failed(str(item.path), fault)
+        heard.end(failed=failed)
 
     at_once(one, inputs, job.at_once, job.stop)
     order = {item.name: number for number, item in enumerate(inputs)}
@@ -148,7 +145,7 @@ def failure(item: Input, error: Exception) -> Failure:
     return Failure(name=item.name, source=as_unicode(item.path), error=as_unicode(in_full(error)))
 
 
-def analyse_file(item: Input, job: Job, outcome: Outcome, bar: Bar) -> None:
+def analyse_file(item: Input, job: Job, outcome: Outcome, heard: ImageListener) -> None:
     """Analyse one file into its folder, unless that holds the result already."""
     folder = job.out / item.name
     remove_finished_work(folder)
@@ -158,7 +155,7 @@ def analyse_file(item: Input, job: Job, outcome: Outcome, bar: Bar) -> None:
             outcome.was_done(item.name, kept)
             return
         workers, source = job.workers_for(item.path, slide, job.mpp), as_unicode(item.path)
-        outcome.done(item.name, analyse_slide(slide, job, folder, source=source, bar=bar, workers=workers))
+        outcome.done(item.name, analyse_slide(slide, job, folder, source=source, heard=heard, workers=workers))
 
 
 def earlier_result(slide: Slide, job: Job, folder: Path) -> Record | None:
@@ -176,7 +173,9 @@ def earlier_result(slide: Slide, job: Job, folder: Path) -> Record | None:
     return kept
 
 
-def analyse_slide(slide: Slide, job: Job, folder: Path, *, source: str, bar: Bar, workers: Workers | None = None) -> Record:
+def analyse_slide(
+    slide: Slide, job: Job, folder: Path, *, source: str, heard: ImageListener, workers: Workers | None = None
+) -> Record:
     """Analyse an open slide into ``folder`` and return the content of its ``analysis.json``.
 
     A large slide keeps what is done in a hidden folder beside it, where the next run finds it when this one is interrupted.
@@ -190,7 +189,7 @@ def analyse_slide(slide: Slide, job: Job, folder: Path, *, source: str, bar: Bar
         options,
         regions=_regions(slide, job),
         work=work,
-        on_progress=_stoppable(bar.step, job.stop),
+        on_progress=_stoppable(heard.step, job.stop),
         workers=workers,
     )
     analysis = replace(analysis, source=source, warnings=(*analysis.warnings, *_left_out(job.formats, formats)))

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from counterstain.cli.console import show_warning
-from counterstain.cli.shard import Shard
 from counterstain.errors import OutputError
 from counterstain.files import explained
+from counterstain.jobs.listening import SILENCE, Listener
+from counterstain.jobs.shard import Shard
 from counterstain.results.record import Record, as_json, finite
 from counterstain.versions import package_versions
 
@@ -26,8 +26,9 @@ class RunLog:
     warning, and no result.
     """
 
-    def __init__(self, out: Path, shard: Shard | None = None) -> None:
+    def __init__(self, out: Path, shard: Shard | None = None, listener: Listener = SILENCE) -> None:
         """Begin the log of a folder; each shard has a file of its own, as a network drive may mix the lines of machines."""
+        self._listener = listener
         self._path = out / (f"counterstain-{shard.number}-of-{shard.total}.log" if shard else FILE_NAME)
         self._run = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}"
         self._start, self._is_broken = time.monotonic(), False
@@ -68,4 +69,4 @@ class RunLog:
                 file.write(text)
         except OutputError as error:
             self._is_broken = True
-            show_warning(self._path.name, f"{error}; the run goes on without a log")
+            self._listener.warned(self._path.name, f"{error}; the run goes on without a log")

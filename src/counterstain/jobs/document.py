@@ -1,0 +1,32 @@
+"""What came of a run as one JSON document: for a program that started it, or for a page that shows it."""
+
+from pathlib import Path
+from typing import Any
+
+from counterstain.jobs.batch import Outcome
+from counterstain.results.record import as_json
+from counterstain.slides.opening import as_unicode
+from counterstain.versions import FORMAT_VERSION
+
+
+def document(out: Path, outcome: Outcome, summary: Path) -> dict[str, Any]:
+    """Return what came of a run, made of JSON's own types alone."""
+    done = [
+        {
+            "status": "kept" if name in outcome.kept else "done",
+            "name": name,
+            "folder": as_unicode(out / name),
+            **as_json(content),
+        }
+        for name, content in outcome.records
+    ]
+    failed = [
+        {"status": "failed", "name": failure.name, "source": failure.source, "error": failure.error}
+        for failure in outcome.failures
+    ]
+    return {
+        "format_version": FORMAT_VERSION,
+        "out": as_unicode(out),
+        "summary": as_unicode(summary),
+        "images": [*done, *failed],
+    }
