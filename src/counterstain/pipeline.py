@@ -15,7 +15,7 @@ from counterstain.cells.decoders.names import decoder_class
 from counterstain.cells.segment import CellOptions, area_warning, segment
 from counterstain.cells.table import CellColumns, CellTable
 from counterstain.errors import CounterstainError, Remedy, SlideError, UsageError
-from counterstain.geometry import MPP_AT_1X, Size
+from counterstain.geometry import Size
 from counterstain.inference.backend import Backend, available_threads
 from counterstain.inference.bundle import Manifest
 from counterstain.inference.run import grid_of, infer
@@ -28,6 +28,7 @@ from counterstain.scoring.base import Population, Score
 from counterstain.scoring.names import DEFAULT, scorers
 from counterstain.scoring.regions import NO_REGIONS, Regions, region_warnings, score_regions
 from counterstain.slides.base import Slide, size_um
+from counterstain.slides.pixel_size import assumption
 from counterstain.slides.thumbnail import digest, overview
 from counterstain.stitching.canvas import stitch
 from counterstain.stitching.maps import Maps
@@ -218,11 +219,11 @@ def warnings_of(
     Of the scores only those of the whole slide count; each region says with its own scores what is wrong with them.
     """
     found = []
-    if slide.resolution.source == "assumed":
-        found.append(
-            f"the pixel size is not stated in the file; {slide.resolution.mpp:g} um per pixel is assumed "
-            f"({MPP_AT_1X / slide.resolution.mpp:.0f}x); state it (mpp) or the magnification if that is wrong"
-        )
+    if slide.resolution.warning:
+        found.append(slide.resolution.warning)
+    elif slide.resolution.source == "assumed":
+        found.append(assumption(slide.resolution.mpp))
+    found.extend(slide.origin.warnings)
     odd_area = area_warning(cells, manifest.expected_nuclear_area_um2)
     if odd_area:
         found.append(odd_area)

@@ -11,7 +11,8 @@ from counterstain.outputs.tables.tiles import COLUMNS, read_tiles, write_tiles
 from counterstain.results import record as record_module
 from counterstain.results.folder import write_folder
 from counterstain.results.opening import read_qualities, results_in
-from counterstain.results.record import as_json, read_record, record
+from counterstain.results.part import as_json
+from counterstain.results.record import read_record, record
 from counterstain.scoring.region_files import read_regions
 from counterstain.slides.array import ArraySlide
 from counterstain.slides.base import Resolution

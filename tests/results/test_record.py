@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from counterstain.results.record import as_json, finite, read_record, record, write_json, write_record
+from counterstain.results.part import as_json, finite, write_json
+from counterstain.results.record import read_record, record, write_record
 
 
 def test_a_record_is_strict_json_and_says_what_was_counted_and_how(analysis, tmp_path):

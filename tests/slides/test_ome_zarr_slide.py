@@ -95,11 +95,13 @@ def path(request, tmp_path_factory):
 
 
 def write_series(folder):
-    """Write the layout of bioformats2raw: the slide as image 0, its label as image 1."""
+    """Write the layout of bioformats2raw: the slide as image 0, its label, which states no pixel size, as image 1."""
     root = zarr.open_group(folder, mode="w", zarr_format=2)
     root.attrs["bioformats2raw.layout"] = 3
     write_image(root.create_group("0"), "0.4", tissue(), axes="tczyx")
-    write_image(root.create_group("1"), "0.4", np.full((40, 40, 3), (255, 0, 255), np.uint8), axes="tczyx", steps=(1,))
+    write_image(
+        root.create_group("1"), "0.4", np.full((40, 40, 3), (255, 0, 255), np.uint8), axes="tczyx", steps=(1,), unit=None
+    )
     return folder
 
 
@@ -153,7 +155,7 @@ def test_sixteen_bits_become_eight_and_twelve_in_sixteen_are_refused(tmp_path):
 
 @pytest.mark.parametrize(
     ("unit", "scale", "expected"),
-    [("micrometer", 0.5, 0.5), ("nanometer", 250, 0.25), ("millimeter", 0.00025, 0.25), ("meter", 2.5e-7, 0.25), ("µm", 1, 1)],
+    [("micrometer", 0.5, 0.5), ("nanometer", 250, 0.25), ("millimeter", 0.00025, 0.25), ("meter", 2.5e-7, 0.25), ("µm", 2, 2)],
 )
 def test_the_pixel_size_is_read_in_any_unit(tmp_path, unit, scale, expected):
     with open_slide(write(tmp_path / "a.zarr", unit=unit, scale=(scale, scale))) as slide:
@@ -225,7 +227,7 @@ class TestFaults:
         self.refused(self.changed(tmp_path / "a.zarr", multiscales=[]), UnreadableSlideError, "no OME-Zarr image")
 
     def test_old_axes(self, tmp_path):
-        old = [{"datasets": [{"path": "0"}], "axes": ["c", "y", "x"]}]
+        old = [{"datasets": [{"path": "0"}], "axes": {"c": 0, "y": 1, "x": 2}}]
         self.refused(self.changed(tmp_path / "a.zarr", multiscales=old), UnsupportedSlideError, "0.4 or 0.5")
 
     def test_a_plate(self, tmp_path):

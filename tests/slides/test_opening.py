@@ -1,4 +1,5 @@
 import os
+from itertools import cycle
 
 import numpy as np
 import openslide
@@ -100,13 +101,13 @@ def test_a_slide_that_states_its_objective_alone_has_the_pixels_of_the_conventio
 
 def test_a_whole_slide_keeps_both_sides_of_pixels_that_are_not_square(tmp_path, monkeypatch):
     path = _aperio(tmp_path / "a.svs", "|MPP = 0.5")
-    sides = iter((0.25, 0.5, 40.0))
+    sides = cycle((0.25, 0.5, 40.0))
     monkeypatch.setattr(openslide_module, "_positive", lambda _: next(sides))
     with open_slide(path) as slide:
         assert slide.resolution.sides == pytest.approx((0.25, 0.5))
         assert slide.resolution.source == "metadata"
     with open_slide(path, mpp=0.25) as slide:
-        assert slide.resolution == Resolution(0.25, "option")
+        assert slide.resolution == Resolution(0.25, "option", 0.5)
 
 
 @pytest.mark.parametrize("text", [None, "", "0", "-1", "nan", "inf", "about 0.25"])
@@ -149,11 +150,11 @@ def test_the_option_wins_over_the_file_and_the_file_over_the_default(tmp_path):
     assert open_slide(plain, default_mpp=0.4).resolution == Resolution(0.4, "assumed")
 
 
-def test_the_option_overrules_pixels_that_are_not_square(tmp_path):
+def test_the_option_overrules_the_size_of_pixels_that_are_not_square_and_keeps_their_shape(tmp_path):
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, RGB, photometric="rgb", resolution=(40_000, 20_000), resolutionunit="CENTIMETER")
     assert open_slide(path).resolution.sides == pytest.approx((0.5, 0.25))
-    assert open_slide(path, mpp=0.25).resolution == Resolution(0.25, "option")
+    assert open_slide(path, mpp=0.25).resolution == Resolution(0.25, "option", 2.0)
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "bmp"])

@@ -6,10 +6,14 @@ import pytest
 from PIL import Image
 
 from counterstain.errors import UnreadableSlideError, UnsupportedSlideError
-from counterstain.slides.raster import decode_raster
+from counterstain.slides import raster
 
 RGB = np.random.default_rng(0).integers(0, 256, (9, 12, 3), dtype=np.uint8)
 GREY = RGB[..., 0]
+
+
+def decode_raster(path):
+    return raster.decode_raster(path).pixels
 
 
 def _saved(path, array, **options):
@@ -37,10 +41,16 @@ def test_sixteen_bit_grey_is_scaled_by_the_range_of_its_type(tmp_path):
     np.testing.assert_array_equal(decode_raster(path), np.stack([GREY] * 3, -1))
 
 
-def test_twelve_bit_grey_in_sixteen_bits_is_refused(tmp_path):
-    path = _saved(tmp_path / "a.png", GREY.astype(np.uint16) * 16)
-    with pytest.raises(UnsupportedSlideError, match=f"values end at {16 * int(GREY.max())} .12-bit camera.*scale it to 8 bit"):
+def test_grey_of_a_dark_image_in_sixteen_bits_is_refused(tmp_path):
+    path = _saved(tmp_path / "a.png", GREY.astype(np.uint16) * 10)
+    with pytest.raises(UnsupportedSlideError, match=f"values end at {10 * int(GREY.max())} .12-bit camera.*scale it to 8 bit"):
         decode_raster(path)
+
+
+def test_grey_that_ends_at_the_white_of_a_camera_is_scaled_by_it(tmp_path):
+    decoded = raster.decode_raster(_saved(tmp_path / "a.png", GREY.astype(np.uint16) * 16))
+    assert np.abs(decoded.pixels[..., 0].astype(int) - GREY).max() <= 1
+    assert "4,095 (12 bits) is taken" in decoded.white.warning
 
 
 def test_twelve_bit_rgb_in_sixteen_bits_is_refused(tmp_path):
@@ -49,9 +59,9 @@ def test_twelve_bit_rgb_in_sixteen_bits_is_refused(tmp_path):
         decode_raster(tmp_path / "a.png")
 
 
-def test_sixteen_bit_black_is_black_and_a_quarter_of_the_range_is_enough(tmp_path):
+def test_sixteen_bit_black_is_black_and_half_of_the_range_is_enough(tmp_path):
     assert decode_raster(_saved(tmp_path / "a.png", np.zeros((4, 4), np.uint16))).max() == 0
-    assert decode_raster(_saved(tmp_path / "b.png", np.full((4, 4), 2**14, np.uint16))).max() == 64
+    assert decode_raster(_saved(tmp_path / "b.png", np.full((4, 4), 2**15, np.uint16))).max() == 128
 
 
 def test_sixteen_bit_rgb_is_scaled_by_the_range_of_its_type(tmp_path):

@@ -89,11 +89,17 @@ def test_a_slide_without_pixel_size_is_refused_with_the_option_that_gives_it(tmp
         assert slide.resolution == Resolution(0.5, "option")
 
 
-def test_of_several_scenes_the_largest_is_read(tmp_path):
+def test_of_several_scenes_one_must_be_named(tmp_path):
     other = np.full((64, 64, 3), 90, np.uint8)
-    with open_slide(write_czi(tmp_path / "slide.czi", picture(), MPP, other=other)) as slide:
+    path = write_czi(tmp_path / "slide.czi", picture(), MPP, other=other)
+    with pytest.raises(UnsupportedSlideError, match=r"2 images of full size: series 0 .*64 x 64 px.*, series 1 .*192 x 128 px"):
+        open_slide(path)
+    with open_slide(path, series=1) as slide:
         assert slide.size == Size(128, 192)
         np.testing.assert_array_equal(slide.read(WHOLE, slide.resolution.mpp), picture())
+    with open_slide(path, series=0) as slide:
+        assert (slide.size, slide.origin.series, slide.origin.images) == (Size(64, 64), 0, 2)
+        assert slide.origin.col_px == -5000
 
 
 def test_what_was_not_scanned_is_white(tmp_path):

@@ -7,14 +7,18 @@ from conformance.slide import SlideConformance
 
 from counterstain.errors import MissingResolutionError, UnreadableSlideError, UnsupportedSlideError
 from counterstain.geometry import Box, Size
-from counterstain.slides import opening, tiled_tiff, tiles
+from counterstain.slides import tiled_tiff, tiles
 from counterstain.slides.base import Resolution
 from counterstain.slides.opening import open_slide
-from counterstain.slides.openslide import OpenSlideSlide
-from counterstain.slides.tiled_tiff import TiledTiffSlide, reads_in_pieces
+from counterstain.slides.tiff import headers_of_tiff
+from counterstain.slides.tiled_tiff import TiledTiffSlide
 
 MPP = 0.25
 PER_CM = 1e4 / MPP
+
+
+def reads_in_pieces(path):
+    return tiled_tiff.reads_in_pieces(headers_of_tiff(path, None)[0])
 
 
 def tissue(height=101, width=131):
@@ -58,17 +62,6 @@ class TestOmePyramid(SlideConformance):
     def slide(self, tmp_path):
         with open_slide(write_ome(tmp_path / "a.ome.tif")) as slide:
             assert isinstance(slide, TiledTiffSlide)
-            yield slide
-
-
-class TestGenericPyramidByOpenSlide(SlideConformance):
-    """What is done where tifffile lacks the codec."""
-
-    @pytest.fixture
-    def slide(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(opening, "lacks_codec", lambda path: True)
-        with open_slide(write_pyramid(tmp_path / "a.tif", tissue(104, 136))) as slide:
-            assert isinstance(slide, OpenSlideSlide)
             yield slide
 
 
@@ -242,18 +235,3 @@ def test_a_corrupt_tile_is_named_and_the_others_are_read(tmp_path, compression):
         message = r"cannot decode tile 4 of level 0 of .*a\.tif, at row 32 and column 48"
         with pytest.raises(UnreadableSlideError, match=message):
             slide.read(Box(40, 60, 5, 5), MPP)
-
-
-def test_a_missing_codec_is_named_where_no_other_reader_helps(tmp_path, monkeypatch):
-    path = write_pyramid(tmp_path / "a.tif")
-
-    def missing(self, *args, **kwargs):
-        raise ValueError("<COMPRESSION.JPEG: 7> requires the 'imagecodecs' package")
-
-    monkeypatch.setattr(tifffile.TiffPage, "decode", property(lambda self: lambda *args, **kwargs: missing(self)))
-    monkeypatch.setattr(opening, "is_generic_tiff", lambda path: False)
-    with pytest.raises(UnsupportedSlideError, match=r'pip install "counterstain\[slides\]"'):
-        open_slide(path)
-    monkeypatch.setattr(opening, "is_generic_tiff", lambda path: True)
-    with open_slide(path) as slide:
-        assert isinstance(slide, OpenSlideSlide)

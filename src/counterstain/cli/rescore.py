@@ -13,7 +13,8 @@ from counterstain.cells.table import CellTable
 from counterstain.cli.console import show_columns, show_error, show_warning
 from counterstain.errors import CounterstainError, in_full
 from counterstain.results.opening import read_cells, results_in
-from counterstain.results.record import Record, ScoreRecord, as_json
+from counterstain.results.part import as_json
+from counterstain.results.record import Record, ScoreRecord
 from counterstain.results.scores import FILE_NAME, Rescored, write_scores
 from counterstain.scoring.base import Population
 from counterstain.scoring.names import DEFAULT, HEADINGS, MAIN, scorers

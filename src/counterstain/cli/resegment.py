@@ -29,7 +29,8 @@ from counterstain.passes.workers import CELLS
 from counterstain.pipeline import IN_MEMORY_PIXELS, cutting_threads, warnings_of
 from counterstain.results.folder import check_apart, check_free, homes, write_folder
 from counterstain.results.opening import read_manifest, read_maps, read_qualities, results_in
-from counterstain.results.record import FILE_NAME, Record, as_json, record
+from counterstain.results.part import as_json
+from counterstain.results.record import FILE_NAME, Record, record
 from counterstain.results.summary import Failure, write_summary
 from counterstain.scoring.base import Population
 from counterstain.scoring.names import DEFAULT, scorers

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from counterstain.jobs.batch import Outcome
-from counterstain.results.record import as_json
+from counterstain.results.part import as_json
 from counterstain.slides.opening import as_unicode
 from counterstain.versions import FORMAT_VERSION
 

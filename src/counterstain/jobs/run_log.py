@@ -13,7 +13,8 @@ from counterstain.errors import OutputError
 from counterstain.files import explained
 from counterstain.jobs.listening import SILENCE, Listener
 from counterstain.jobs.shard import Shard
-from counterstain.results.record import Record, as_json, finite
+from counterstain.results.part import as_json, finite
+from counterstain.results.record import Record
 from counterstain.versions import package_versions
 
 FILE_NAME = "counterstain.log"
@@ -41,7 +42,10 @@ class RunLog:
 
     def done(self, name: str, content: Record) -> None:
         """Tell of an image that is done."""
-        told = {"counts": as_json(content.counts), "timings_s": content.timings_s, "warnings": content.warnings}
+        told: dict[str, Any] = {"counts": as_json(content.counts), "timings_s": content.timings_s, "warnings": content.warnings}
+        told |= {"origin": content.slide.origin and as_json(content.slide.origin)}
+        told |= {"frame": content.slide.frame and as_json(content.slide.frame)}
+        told |= {"mpp": content.slide.mpp, "mpp_source": content.slide.mpp_source}
         self._add("done", {"name": name, "source": content.slide.source, **told})
 
     def kept(self, name: str, source: str) -> None:

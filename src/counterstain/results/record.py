@@ -9,15 +9,16 @@ import math
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import Field, ValidationError
 
 from counterstain.analysis import Analysis
 from counterstain.cells.table import CellColumns
-from counterstain.files import replacing
 from counterstain.geometry import Size
+from counterstain.results.part import Part, as_json, finite, write_json
 from counterstain.scoring.base import Score
 from counterstain.scoring.regions import Region
-from counterstain.slides.base import MppSource, Resolution
+from counterstain.slides.base import MppSource, Origin, Resolution
+from counterstain.slides.turning import UPRIGHT
 from counterstain.tiling.quality import FLAGGED_SHARE, tissue_mm2, tissue_shares
 from counterstain.versions import FORMAT_VERSION, package_versions
 
@@ -25,10 +26,20 @@ FILE_NAME = "analysis.json"
 FORMAT_NAME = "counterstain analysis"
 
 
-class Part(BaseModel):
-    """A part of a record. What a later version adds is kept as it is; what has the wrong type is refused."""
+class OriginRecord(Part):
+    """Which image of its file it was."""
 
-    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+    series: int
+    name: str
+    images: int
+    left_out: tuple[str, ...] = ()
+
+
+class FrameRecord(Part):
+    """Where the first pixel of the slide lies in the file's own pixels."""
+
+    row_px: int
+    col_px: int
 
 
 class SlideRecord(Part):
@@ -43,6 +54,11 @@ class SlideRecord(Part):
     pixel_width_um: float | None = None
     """Sides of a pixel that is not square."""
     mpp_source: MppSource
+    origin: OriginRecord | None = None
+    frame: FrameRecord | None = None
+    """None in results of early versions, as ``origin``."""
+    orientation: int = UPRIGHT
+    white_level: int | None = None
     analysed_mpp: float
     analysed_width_px: int
     analysed_height_px: int
@@ -150,8 +166,8 @@ class Record(Part):
     scores: tuple[ScoreRecord, ...]
     thresholds: dict[str, bool | int | float | str | None]
     warnings: tuple[str, ...]
-    timings_s: dict[str, float | None] = {}
-    versions: dict[str, str] = {}
+    timings_s: dict[str, float | None] = Field(default_factory=dict)
+    versions: dict[str, str] = Field(default_factory=dict)
     files: tuple[str, ...]
 
 
@@ -191,34 +207,10 @@ def read_record(folder: Path) -> Record | None:
     return found if found.format == FORMAT_NAME else None
 
 
-def as_json(part: Part) -> dict[str, Any]:
-    """Return a part of a record as JSON's own types: all that was said, and nothing that was left out."""
-    content: dict[str, Any] = finite(part.model_dump(exclude_unset=True))
-    return content
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write strict JSON for people and programs, as a whole or not at all."""
-    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
-    with replacing(path) as hidden:
-        hidden.write_text(text + "\n", encoding="utf-8", newline="\n")
-
-
 def counts_of(cells: CellColumns) -> dict[str, int]:
     """Return the number of nuclei, in all and by class."""
     positive = int(cells["is_positive"].sum())
     return {"nuclei": len(cells), "positive": positive, "negative": len(cells) - positive}
-
-
-def finite(value: Any) -> Any:
-    """Return nested dicts and lists with NaN and infinity replaced by None, which JSON can say."""
-    if isinstance(value, dict):
-        return {key: finite(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(inner) for inner in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
 
 
 def _slide(analysis: Analysis) -> dict[str, Any]:
@@ -232,6 +224,10 @@ def _slide(analysis: Analysis) -> dict[str, Any]:
         "mpp": slide.resolution.mpp,
         **({} if height_um == width_um else {"pixel_height_um": height_um, "pixel_width_um": width_um}),
         "mpp_source": slide.resolution.source,
+        "origin": _origin(slide.origin),
+        "frame": {"row_px": slide.origin.row_px, "col_px": slide.origin.col_px},
+        **({} if slide.origin.orientation == UPRIGHT else {"orientation": slide.origin.orientation}),
+        **({} if slide.origin.white is None else {"white_level": slide.origin.white}),
         "analysed_mpp": maps.mpp,
         "analysed_width_px": maps.size.width,
         "analysed_height_px": maps.size.height,
@@ -243,6 +239,11 @@ def _slide(analysis: Analysis) -> dict[str, Any]:
 def _region(region: Region, analysis: Analysis) -> dict[str, Any]:
     area_mm2 = region.area_mm2(analysis.slide.resolution.mpp)
     return {"name": region.name, "area_mm2": area_mm2, "sha256": region.digest()}
+
+
+def _origin(origin: Origin) -> dict[str, Any]:
+    """Return which image of its file the slide is, and what the file holds beside it."""
+    return {"series": origin.series, "name": origin.name, "images": origin.images, "left_out": list(origin.left_out)}
 
 
 def _quality(analysis: Analysis) -> dict[str, Any]:

@@ -4,18 +4,9 @@ import json
 from pathlib import Path
 
 from counterstain.cells.table import CellTable
+from counterstain.results.part import Part, as_json, finite, write_json
 from counterstain.results.record import FILE_NAME as RECORD_NAME
-from counterstain.results.record import (
-    CountsRecord,
-    Part,
-    Record,
-    ScoreRecord,
-    as_json,
-    counts_of,
-    finite,
-    score_record,
-    write_json,
-)
+from counterstain.results.record import CountsRecord, Record, ScoreRecord, counts_of, score_record
 from counterstain.scoring.base import Score
 from counterstain.versions import FORMAT_VERSION
 

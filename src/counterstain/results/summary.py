@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from counterstain.files import replacing
-from counterstain.results.record import Record, ScoreRecord, read_record
+from counterstain.results.record import Record, ScoreRecord, SlideRecord, read_record
 from counterstain.scoring.names import MAIN
 from counterstain.spreadsheets import as_shown
 
@@ -28,6 +28,13 @@ COLUMNS = (
     "bundle_version",
     "warnings",
     "error",
+    "series",
+    "series_name",
+    "images",
+    "width_px",
+    "height_px",
+    "frame_row_px",
+    "frame_col_px",
 )
 
 Status = Literal["done", "kept", "failed"]
@@ -88,8 +95,20 @@ def result_row(content: Record) -> dict[str, Any]:
         "bundle": bundle.name,
         "bundle_version": bundle.version,
         "warnings": _one_line("; ".join(content.warnings)),
+        **_place(slide),
     }
     return {key: value for key, value in row.items() if value is not None}
+
+
+def _place(slide: SlideRecord) -> dict[str, Any]:
+    """Return which image of its file was analysed, its size and where it lies; older records say the size alone."""
+    origin, frame = slide.origin, slide.frame
+    return {
+        **({"series": origin.series, "series_name": origin.name or None, "images": origin.images} if origin else {}),
+        "width_px": slide.width_px,
+        "height_px": slide.height_px,
+        **({"frame_row_px": frame.row_px, "frame_col_px": frame.col_px} if frame else {}),
+    }
 
 
 def _main_score(scores: Sequence[ScoreRecord]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from counterstain.geometry import DEFAULT_MPP, Box, Size
 from counterstain.images import check_rgb
-from counterstain.slides.base import Resolution
+from counterstain.slides.base import WHOLE_FILE, Origin, Resolution
 from counterstain.slides.resampling import read_resampled
 
 ASSUMED_RESOLUTION = Resolution(DEFAULT_MPP, "assumed")
@@ -21,6 +21,7 @@ class ArraySlide:
     pixels : (h, w, 3) uint8 RGB; not copied, so it must not change while the slide is open.
     name : names the output folder.
     resolution : pixel size; the default is that of a 40x scan and says that it is assumed.
+    origin : which image of its file it is.
 
     Raises
     ------
@@ -28,8 +29,16 @@ class ArraySlide:
         When the array is not an RGB image.
     """
 
-    def __init__(self, pixels: NDArray[Any], *, name: str = "array", resolution: Resolution = ASSUMED_RESOLUTION) -> None:
+    def __init__(
+        self,
+        pixels: NDArray[Any],
+        *,
+        name: str = "array",
+        resolution: Resolution = ASSUMED_RESOLUTION,
+        origin: Origin = WHOLE_FILE,
+    ) -> None:
         self._pixels = check_rgb(pixels)
+        self.origin = origin
         self.name = name
         self.resolution = resolution
 

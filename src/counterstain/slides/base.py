@@ -1,7 +1,7 @@
 """The one thing the rest of the package knows about an input: the ``Slide`` protocol."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 import numpy as np
@@ -21,6 +21,8 @@ class Resolution:
     source: MppSource
     aspect: float = 1.0
     """Height of a pixel over its width."""
+    warning: str = field(default="", compare=False)
+    """What makes the number less sure, as a sentence; empty where nothing does."""
 
     @property
     def sides(self) -> tuple[float, float]:
@@ -34,12 +36,41 @@ class Resolution:
         return mpp / height, mpp / width
 
 
-def stated_resolution(sides: tuple[float, float]) -> Resolution:
+def stated_resolution(sides: tuple[float, float], warning: str = "") -> Resolution:
     """Return the resolution of pixels of the height and width, in micrometres, that a file states."""
     height, width = sides
     if height == width:
-        return Resolution(height, "metadata")
-    return Resolution(math.sqrt(height * width), "metadata", height / width)
+        return Resolution(height, "metadata", warning=warning)
+    return Resolution(math.sqrt(height * width), "metadata", height / width, warning)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Which image of its file a slide is, and where and how its pixels lie there."""
+
+    series: int = 0
+    """Number of the image in its file, from 0."""
+    name: str = ""
+    """Of the image in its file; empty where the file gives it none."""
+    images: int = 1
+    """Number of images in the file, labels and overviews among them where they are listed; levels of a pyramid are none."""
+    left_out: tuple[str, ...] = ()
+    """The other images, each in words."""
+    row_px: int = 0
+    """Row of the first pixel of the slide in the file's own pixels at full size: 0 unless the slide is a part of what the file
+    spans, such as the scanned part of the glass."""
+    col_px: int = 0
+    """Column of the same."""
+    orientation: int = 1
+    """The orientation tag that was followed: 1 is as stored."""
+    white: int | None = None
+    """The value that was taken for white in 16-bit pixels; None where it is the largest of the type."""
+    warnings: tuple[str, ...] = ()
+    """Sentences on what is less sure about it."""
+
+
+WHOLE_FILE = Origin()
+"""The only image of a file, as it is stored."""
 
 
 class Slide(Protocol):
@@ -59,6 +90,10 @@ class Slide(Protocol):
     @property
     def resolution(self) -> Resolution:
         """Pixel size at full resolution."""
+
+    @property
+    def origin(self) -> Origin:
+        """Which image of its file it is, and where its first pixel lies there."""
 
     def read(self, box: Box, mpp: float) -> NDArray[np.uint8]:
         """Return the pixels of ``box``, which counts in square pixels of ``mpp`` from the slide's origin.

@@ -1,14 +1,9 @@
 """OME-Zarr images (0.4 and 0.5, a folder or a zip file) of stained slides, of which only the chunks asked for are decoded.
 
-Of a group with several images (the layout of bioformats2raw) the first, ``0``, is read: labels and overviews, which may show a
-name, are others. Needs zarr, so it is imported only when it is asked for.
+Of a group with several images (the layout of bioformats2raw) one is read: labels and overviews, which may show a name, are
+others. Needs zarr, so it is imported only when it is asked for.
 """
 
-import lzma
-import struct
-import zipfile
-import zlib
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -20,12 +15,13 @@ from numpy.typing import NDArray
 from counterstain.errors import UnreadableSlideError, UnsupportedSlideError
 from counterstain.geometry import Box, Size
 from counterstain.images import to_rgb
-from counterstain.slides.base import Resolution
-from counterstain.slides.ome_zarr_metadata import Multiscale, image_in, multiscale_of
+from counterstain.slides.base import WHOLE_FILE, Origin, Resolution
+from counterstain.slides.ome_zarr_metadata import Multiscale, multiscale_of
+from counterstain.slides.ome_zarr_places import ZARR_ERRORS, close, places_in, size_of
+from counterstain.slides.pixel_size import Stated
 from counterstain.slides.pyramid import is_level, level_of, read_pyramid
-from counterstain.slides.raster import check_range
-from counterstain.slides.tiff_resolution import Sides, plausible
 from counterstain.slides.tiles import TileCache, fill
+from counterstain.slides.white_level import FULL, WhiteLevel, scaled, white_level, with_white
 from counterstain.slides.zarr_stores import MAX_CHUNK_BYTES, opened_store
 
 MAX_SIDE_PX = 10_000_000
@@ -60,35 +56,11 @@ CODECS = frozenset(
 )
 """Names of the codecs that only unpack numbers. Others, such as the pickles that Zarr 2 can hold, may run code."""
 
-ZARR_ERRORS = (
-    *(
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        IndexError,
-        AttributeError,
-        RuntimeError,
-        AssertionError,
-        EOFError,
-        MemoryError,
-    ),
-    *(struct.error, zlib.error, lzma.LZMAError, zipfile.BadZipFile),
-)
 
-
-def stated_sides(path: Path) -> Sides | None:
-    """Return the micrometres per pixel down and across that the image states, or None.
-
-    Raises
-    ------
-    UnreadableSlideError
-        It cannot be read.
-    UnsupportedSlideError
-        It is of a kind that is refused, or its pixels are far from square.
-    """
-    with _Group.open(path) as group:
-        return group.image.sides and plausible(group.image.sides, path)
+def stated_by_zarr(path: Path, series: int) -> Stated:
+    """Return the micrometres per pixel down and across that an image states; raises what opening it raises."""
+    with _Group.open(path, series) as group:
+        return group.image.stated
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,32 +73,26 @@ class _Group:
     image: Multiscale
 
     @classmethod
-    def open(cls, path: Path) -> Self:
+    def open(cls, path: Path, series: int) -> Self:
         store, place = None, str(path)
         try:
             store = opened_store(path)
-            group = zarr.open_group(store, mode="r", use_consolidated=False)
-            if "bioformats2raw.layout" in image_in(group.attrs.asdict()):
-                group, place = zarr.open_group(store, mode="r", path="0", use_consolidated=False), f"{path}/0"
-            return cls(store=store, arrays=group, place=place, image=multiscale_of(group.attrs.asdict(), place))
+            root = zarr.open_group(store, mode="r", use_consolidated=False)
+            found = places_in(root, path)[series]
+            group, place = (root[found.group], f"{path}/{found.group}") if found.group else (root, place)
+            return cls(store=store, arrays=group, place=place, image=multiscale_of(group.attrs.asdict(), place, found.number))
         except ZARR_ERRORS as error:
-            _close(store)
+            close(store)
             raise UnreadableSlideError(f"cannot read the OME-Zarr {place}: {error}; it is damaged or no image") from error
         except (UnreadableSlideError, UnsupportedSlideError):
-            _close(store)
+            close(store)
             raise
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        _close(self.store)
-
-
-def _close(store: Any) -> None:
-    with suppress(AttributeError):  # a zip file that could not be opened cannot be closed
-        if store is not None:
-            store.close()
+        close(self.store)
 
 
 class OmeZarrSlide:
@@ -140,18 +106,19 @@ class OmeZarrSlide:
         When it is no RGB image of one plane in 8 or 16 bits, or is packed in a way that is not trusted.
     """
 
-    def __init__(self, path: Path, *, name: str, resolution: Resolution) -> None:
+    def __init__(self, path: Path, *, name: str, resolution: Resolution, origin: Origin = WHOLE_FILE) -> None:
         self.name = name
         self.resolution = resolution
-        self._group = _Group.open(path)
+        self._group = _Group.open(path, origin.series)
         self._tile = TileCache(self._decode, limit_bytes=CACHE_BYTES)
         try:
             self._arrays = _level_arrays(self._group)
             self._levels = [level_of(self._size(array), self._size(self._arrays[0])) for array in self._arrays]
-            self._check_range(path)
+            self._white = self._white_level(path)
         except (UnreadableSlideError, UnsupportedSlideError):
             self.close()
             raise
+        self.origin = with_white(origin, self._white)
 
     @property
     def size(self) -> Size:
@@ -167,14 +134,14 @@ class OmeZarrSlide:
 
     def _tile_size(self, level: int) -> Size:
         """Return the size of a chunk, or of as many small ones as make a tile."""
-        chunk = _size_of(self._arrays[level].chunks, self._group.image.axes)
+        chunk = size_of(self._arrays[level].chunks, self._group.image.axes)
         return Size(*(side * -(-TILE_PX // side) if side < TILE_PX else side for side in (chunk.height, chunk.width)))
 
     def _read_level(self, box: Box, level: int) -> NDArray[np.uint8]:
         array, tile = self._arrays[level], self._tile_size(level)
         pixels = np.empty((box.height, box.width, 3), array.dtype)
         fill(pixels, box, tile, -(-self._size(array).width // tile.width), lambda number: self._tile(level, number))
-        return to_rgb(pixels)
+        return to_rgb(scaled(pixels, self._white) if pixels.dtype == np.uint16 else pixels)
 
     def _decode(self, level: int, number: int) -> NDArray[Any]:
         """Return the (h, w, 3) pixels of a tile."""
@@ -194,19 +161,19 @@ class OmeZarrSlide:
         kept = [axis for axis in axes if axis in ranges]
         return np.transpose(pixels, [kept.index(axis) for axis in ("y", "x", "c")])
 
-    def _check_range(self, path: Path) -> None:
-        """Refuse 12-bit values in 16 bits, by tiles spread over the smallest level."""
+    def _white_level(self, path: Path) -> WhiteLevel:
+        """Return the value of white in 16 bits, by tiles spread over the smallest level."""
         level = len(self._arrays) - 1
         if self._arrays[level].dtype != np.uint16:
-            return
+            return FULL
         size, tile = self._size(self._arrays[level]), self._tile_size(level)
         count = -(-size.height // tile.height) * -(-size.width // tile.width)
         chosen = (self._tile(level, number) for number in range(0, count, -(-count // RANGE_TILES)))
-        check_range(np.array([pixels.max() for pixels in chosen if pixels is not None], np.uint16), path)
+        return white_level(max(int(pixels.max()) for pixels in chosen if pixels is not None), path)
 
     def close(self) -> None:
         """Close the store; closing twice is harmless."""
-        _close(self._group.store)
+        close(self._group.store)
         self._tile.clear()
 
     def __enter__(self) -> Self:
@@ -264,8 +231,4 @@ def _codecs(metadata: Any) -> set[str]:
 
 
 def _size(array: Any, axes: tuple[str, ...]) -> Size:
-    return _size_of(array.shape, axes)
-
-
-def _size_of(shape: tuple[int, ...], axes: tuple[str, ...]) -> Size:
-    return Size(int(shape[axes.index("y")]), int(shape[axes.index("x")]))
+    return size_of(array.shape, axes)

@@ -3,17 +3,23 @@
 Whatever is written there may be wrong or meant to harm: every part is checked before it is used. Knows no file.
 """
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from counterstain.errors import UnreadableSlideError, UnsupportedSlideError
-from counterstain.slides.tiff_resolution import UM_OF_UNIT, Sides, believable
+from counterstain.slides.pixel_size import UM_OF_UNIT, Stated, stated
 
 MAX_LEVELS = 64
 
+MAX_PATH = 200
+
 AXES = ("t", "c", "z", "y", "x")
+
+_SAMPLES = "s"
+"""What some programs call the axis of the colours."""
 
 _LEVEL_PATH = re.compile(r"(?!\.)[\w.-]+(/(?!\.)[\w.-]+)*", re.ASCII)
 """Names within the group: no way up, no hidden file, no absolute path."""
@@ -43,8 +49,8 @@ class Multiscale:
     """Names of the axes of its arrays: some of t, c, z, y and x, the last three of these always."""
     paths: tuple[str, ...]
     """Of the arrays within the group, the largest first."""
-    sides: Sides | None
-    """Micrometres per pixel down and across; None where none are stated that can be believed."""
+    stated: Stated
+    """Micrometres per pixel down and across."""
 
 
 def image_in(attributes: Attributes) -> Attributes:
@@ -53,12 +59,13 @@ def image_in(attributes: Attributes) -> Attributes:
     return inner if isinstance(inner, Mapping) else attributes
 
 
-def multiscale_of(attributes: Attributes, place: str) -> Multiscale:
-    """Return the first image that the attributes of a group describe.
+def multiscale_of(attributes: Attributes, place: str, number: int = 0) -> Multiscale:
+    """Return an image that the attributes of a group describe.
 
     Parameters
     ----------
     place : names the group in messages.
+    number : of the image in the group, which has more than one only in the files of few programs.
 
     Raises
     ------
@@ -72,7 +79,7 @@ def multiscale_of(attributes: Attributes, place: str) -> Multiscale:
         raise UnsupportedSlideError(f"{place} holds maps that were inferred by an earlier run; name the original image instead")
     if "plate" in described or "well" in described:
         raise UnsupportedSlideError(f"{place} is a plate of many images; name the folder of one of them")
-    first = _first(described.get("multiscales"), place)
+    first = _listed(described.get("multiscales"), number, place)
     _check_colours(described.get("omero"), place)
     axes = _axes(first.get("axes"), place)
     datasets = first.get("datasets")
@@ -81,32 +88,54 @@ def multiscale_of(attributes: Attributes, place: str) -> Multiscale:
     return Multiscale(
         axes=tuple(axis["name"] for axis in axes),
         paths=tuple(_level_path(dataset, place) for dataset in datasets),
-        sides=_sides(axes, datasets[0].get("coordinateTransformations"), first.get("coordinateTransformations")),
+        stated=_stated(axes, datasets[0].get("coordinateTransformations"), first.get("coordinateTransformations")),
     )
 
 
-def _first(multiscales: Any, place: str) -> Attributes:
-    if not isinstance(multiscales, list) or not multiscales or not isinstance(multiscales[0], Mapping):
+def name_in(attributes: Attributes, number: int = 0) -> str:
+    """Return the name of an image in the attributes of its group; empty where it has none."""
+    described = image_in(attributes)
+    listed, omero = described.get("multiscales"), described.get("omero")
+    image = listed[number] if isinstance(listed, list) and len(listed) > number else None
+    names = [part.get("name") for part in (image, omero) if isinstance(part, Mapping)]
+    return next((name for name in names if isinstance(name, str) and name not in ("", "/")), "")
+
+
+def is_place(path: Any) -> bool:
+    """Return whether a path is one of a group or an array within a store."""
+    return isinstance(path, str) and len(path) <= MAX_PATH and _LEVEL_PATH.fullmatch(path) is not None
+
+
+def _listed(multiscales: Any, number: int, place: str) -> Attributes:
+    if not isinstance(multiscales, list) or len(multiscales) <= number or not isinstance(multiscales[number], Mapping):
         raise UnreadableSlideError(
             f"{place} is no OME-Zarr image: its attributes have no multiscales; name the folder that has"
         )
-    return multiscales[0]
+    found: Attributes = multiscales[number]
+    return found
 
 
 def _axes(axes: Any, place: str) -> list[Attributes]:
-    if not isinstance(axes, list) or not all(isinstance(axis, Mapping) for axis in axes):
+    """Return the axes, with the names of 0.4; in 0.3 they are names alone."""
+    if not isinstance(axes, list) or not all(isinstance(axis, Mapping | str) for axis in axes):
         raise UnsupportedSlideError(f"{place} does not describe its axes as OME-Zarr 0.4 and 0.5 do; convert it to 0.4 or 0.5")
-    names = [axis.get("name") for axis in axes]
+    described = [{"name": axis} if isinstance(axis, str) else axis for axis in axes]
+    names = [axis.get("name") for axis in described]
+    if _SAMPLES in names and "c" not in names:
+        described = [{**axis, "name": "c"} if axis.get("name") == _SAMPLES else axis for axis in described]
+        names = [axis.get("name") for axis in described]
     if not {"c", "y", "x"} <= set(names) or len(set(names)) != len(names) or not set(names) <= set(AXES):
-        raise UnsupportedSlideError(f"{place} has the axes {names}, expected c, y and x (and t and z of length 1)")
-    return axes
+        raise UnsupportedSlideError(
+            f"{place} has the axes {names}, expected y, x and the colours as c or s (and t and z of length 1)"
+        )
+    return described
 
 
 def _level_path(dataset: Any, place: str) -> str:
     path = dataset.get("path") if isinstance(dataset, Mapping) else None
-    if not isinstance(path, str) or len(path) > 200 or not _LEVEL_PATH.fullmatch(path):
+    if not is_place(path):
         raise UnreadableSlideError(f"{place} names a level {path!r}, which is no place within it")
-    return path
+    return str(path)
 
 
 def _check_colours(omero: Any, place: str) -> None:
@@ -122,21 +151,18 @@ def _check_colours(omero: Any, place: str) -> None:
         )
 
 
-def _sides(axes: Sequence[Attributes], *transformations: Any) -> Sides | None:
-    """Return the product of all scales, in micrometres; None without scale, or without a unit of length."""
+def _stated(axes: Sequence[Attributes], *transformations: Any) -> Stated:
+    """Return the product of all scales, in micrometres; nothing without scale, or without a unit of length."""
     names = [axis["name"] for axis in axes]
     found = []
     for name in ("y", "x"):
         number, unit = names.index(name), axes[names.index(name)].get("unit")
         scales = [scale[number] for scale in map(_scale, transformations) if scale and len(scale) == len(axes)]
         if not scales or not isinstance(unit, str) or unit not in _UM_OF_NAMED_UNIT:
-            return None
-        side = _UM_OF_NAMED_UNIT[unit]
-        for scale in scales:
-            side *= scale
-        found.append(side)
+            return Stated()
+        found.append(math.prod(scales) * _UM_OF_NAMED_UNIT[unit])
     down, across = found
-    return (down, across) if believable((down, across)) else None
+    return stated((down, across)) if 0 < down < math.inf and 0 < across < math.inf else Stated()
 
 
 def _scale(transformations: Any) -> list[float] | None:

@@ -1,21 +1,28 @@
 """From a path to an open ``Slide``: the content says which reader, the suffix does not."""
 
 import importlib
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
-from counterstain.errors import MissingResolutionError, Remedy, UnsupportedSlideError
+from counterstain.errors import UnsupportedSlideError
 from counterstain.extras import require
-from counterstain.geometry import DEFAULT_MPP
+from counterstain.geometry import DEFAULT_MPP, Size
 from counterstain.slides.array import ArraySlide
-from counterstain.slides.base import Resolution, Slide, stated_resolution
-from counterstain.slides.openslide import OpenSlideSlide, is_generic_tiff, is_whole_slide, opens, stated_sides
-from counterstain.slides.raster import decode_raster
+from counterstain.slides.base import WHOLE_FILE, Origin, Resolution, Slide
+from counterstain.slides.choosing import Candidate, choose, of_full_size
+from counterstain.slides.openslide import OpenSlideSlide, is_whole_slide, opens, stated_by_openslide
+from counterstain.slides.pixel_size import Stated, resolution_of
+from counterstain.slides.raster import Decoded, decode_raster
 from counterstain.slides.sniffing import kind_of
-from counterstain.slides.tiff import decode_tiff
+from counterstain.slides.tiff import candidates_of_tiff, decode_tiff, headers_of_tiff
 from counterstain.slides.tiff_headers import check_tiff_headers
-from counterstain.slides.tiff_resolution import Sides, sides_of_tiff
-from counterstain.slides.tiled_tiff import TiledTiffSlide, lacks_codec, reads_in_pieces
+from counterstain.slides.tiled_tiff import TiledTiffSlide, reads_in_pieces
 from counterstain.slides.trial import check_survives
+from counterstain.slides.turning import with_turn
+from counterstain.slides.white_level import with_white
+
+Reader = Literal["zarr", "slideio", "openslide", "tiff", "raster"]
 
 RASTER_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".jp2", ".ppm", ".pgm"})
 WHOLE_SLIDE_SUFFIXES = frozenset(
@@ -42,21 +49,24 @@ SLIDE_SUFFIXES = RASTER_SUFFIXES | WHOLE_SLIDE_SUFFIXES
 slide can be opened by naming it."""
 
 
-def open_slide(path: str | Path, *, mpp: float | None = None, default_mpp: float = DEFAULT_MPP) -> Slide:
+def open_slide(
+    path: str | Path, *, mpp: float | None = None, default_mpp: float = DEFAULT_MPP, series: int | None = None
+) -> Slide:
     """Open an image or a whole slide.
 
     Parameters
     ----------
     path : file, or folder of an OME-Zarr, to read.
-    mpp : micrometres per pixel at full size; wins over what the file says.
+    mpp : micrometres per pixel at full size; wins over what the file says, which is warned of where it differs.
     default_mpp : taken, as ``assumed``, for a flat image that states none.
+    series : number of the image in a file of several, from 0; None takes the one of full size that is no label or overview.
 
     Raises
     ------
     UnreadableSlideError
         When the path is missing, empty, truncated, not an image or too large.
     UnsupportedSlideError
-        When the image is of a kind that is refused.
+        When the image is of a kind that is refused, or the file has several of full size and ``series`` names none of them.
     MissingResolutionError
         When a whole slide states no pixel size and ``mpp`` is not given.
     ValueError
@@ -65,22 +75,32 @@ def open_slide(path: str | Path, *, mpp: float | None = None, default_mpp: float
     path = Path(path)
     if mpp is not None and not 0 < mpp < float("inf"):
         raise ValueError(f"mpp must be a positive number of micrometres per pixel, got {mpp}")
-    kind = kind_of(path)
-    if kind == "zarr":
-        return _open_ome_zarr(path, mpp)
-    if kind == "tiff":
-        check_tiff_headers(path)
-    if kind != "raster":
-        check_survives(path)
-    if kind == "slideio" and not opens(path):
-        return _open_by_slideio(path, mpp)
-    if kind != "raster" and is_whole_slide(path):
-        return _open_whole_slide(path, mpp)
-    if kind == "tiff" and reads_in_pieces(path):
-        return _open_tiled(path, mpp)
-    pixels = decode_tiff(path) if kind == "tiff" else decode_raster(path)
-    stated = sides_of_tiff(path) if kind == "tiff" and mpp is None else None
-    return ArraySlide(pixels, name=slide_name(path), resolution=_resolution(mpp, stated, default_mpp))
+    wanted = Wanted(path=path, mpp=mpp, default_mpp=default_mpp, series=series)
+    reader = _reader_of(path)
+    if reader in ("zarr", "slideio"):
+        return _open_listed(wanted, reader)
+    if reader == "tiff":
+        return _open_tiff(wanted)
+    choose([Candidate(number=0, size=Size(0, 0))], path, series)  # of several images these readers know nothing
+    return _open_whole_slide(wanted) if reader == "openslide" else _open_raster(wanted)
+
+
+def full_size_series(path: Path) -> list[int]:
+    """Return the numbers of the images of a file that are of full size and no labels: more than one only in a file of fields.
+
+    Raises
+    ------
+    SlideError
+        The file cannot be read.
+    """
+    reader = _reader_of(path)
+    if reader in ("zarr", "slideio"):
+        candidates = _listing(path, reader)
+    elif reader == "tiff":
+        candidates = candidates_of_tiff(path)
+    else:
+        return [0]
+    return [candidate.number for candidate in of_full_size(candidates)]
 
 
 def slide_name(path: Path) -> str:
@@ -94,46 +114,94 @@ def as_unicode(path: str | Path) -> str:
     return str(path).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def _open_ome_zarr(path: Path, mpp: float | None) -> Slide:
-    require(f"{path} is an OME-Zarr, which", ["zarr"], "slides", UnsupportedSlideError)
-    reader = importlib.import_module("counterstain.slides.ome_zarr")
-    resolution = _stated_resolution(path, mpp, reader.stated_sides(path) if mpp is None else None)
-    slide: Slide = reader.OmeZarrSlide(path, name=slide_name(path), resolution=resolution)
-    return slide
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What is to be opened, and how."""
+
+    path: Path
+    mpp: float | None
+    default_mpp: float
+    series: int | None
+
+    @property
+    def name(self) -> str:
+        """Of the slide."""
+        return slide_name(self.path)
+
+    def resolution(self, found: Stated, *, is_flat: bool = False) -> Resolution:
+        """Return the pixel size that is taken; of a flat image it may be assumed."""
+        return resolution_of(self.path, found, option=self.mpp, assumed=self.default_mpp if is_flat else None)
 
 
-def _open_by_slideio(path: Path, mpp: float | None) -> Slide:
-    """Open a CZI, VSI or ZVI; OpenSlide reads a CZI that is not compressed by JPEG XR, and needs no extra."""
+def _reader_of(path: Path) -> Reader:
+    """Return which reader a file is for, once its headers are checked and the native readers have survived it."""
+    kind = kind_of(path)
+    if kind == "tiff":
+        check_tiff_headers(path)
+    if kind not in ("raster", "zarr"):
+        check_survives(path)
+    if kind == "zarr" or (kind == "slideio" and not opens(path)):
+        return kind
+    if kind != "raster" and is_whole_slide(path):
+        return "openslide"
+    return "tiff" if kind == "tiff" else "raster"
+
+
+def _open_listed(wanted: Wanted, reader: Reader) -> Slide:
+    """Open an image of a container that needs an extra, which is imported only here."""
+    path = wanted.path
+    origin = choose(_listing(path, reader), path, wanted.series)
+    if reader == "zarr":
+        zarr = _module(path, reader)
+        resolution = wanted.resolution(zarr.stated_by_zarr(path, origin.series))
+        slide: Slide = zarr.OmeZarrSlide(path, name=wanted.name, resolution=resolution, origin=origin)
+        return slide
+    slideio = _module(path, reader)
+    resolution = wanted.resolution(slideio.stated_by_slideio(path, origin.series))
+    scene: Slide = slideio.SlideioSlide(path, name=wanted.name, resolution=resolution, origin=origin)
+    return scene
+
+
+def _listing(path: Path, reader: Reader) -> list[Candidate]:
+    module = _module(path, reader)
+    if reader == "zarr":
+        module = importlib.import_module("counterstain.slides.ome_zarr_places")
+    found: list[Candidate] = module.images_of_zarr(path) if reader == "zarr" else module.scenes_of(path)
+    return found
+
+
+def _module(path: Path, reader: Reader) -> Any:
+    """Return the module that reads a container.
+
+    OpenSlide reads a CZI that is not compressed by JPEG XR, and needs no extra.
+    """
+    if reader == "zarr":
+        require(f"{path} is an OME-Zarr, which", ["zarr"], "slides", UnsupportedSlideError)
+        return importlib.import_module("counterstain.slides.ome_zarr")
     require(f"{path} is a CZI, VSI or ZVI slide, which", ["slideio"], "czi", UnsupportedSlideError)
-    reader = importlib.import_module("counterstain.slides.slideio")
-    resolution = _stated_resolution(path, mpp, reader.stated_sides(path) if mpp is None else None)
-    slide: Slide = reader.SlideioSlide(path, name=slide_name(path), resolution=resolution)
-    return slide
+    return importlib.import_module("counterstain.slides.slideio")
 
 
-def _open_whole_slide(path: Path, mpp: float | None) -> Slide:
-    stated = stated_sides(path) if mpp is None else None
-    return OpenSlideSlide(path, name=slide_name(path), resolution=_stated_resolution(path, mpp, stated))
+def _open_whole_slide(wanted: Wanted) -> Slide:
+    resolution = wanted.resolution(stated_by_openslide(wanted.path))
+    return OpenSlideSlide(wanted.path, name=wanted.name, resolution=resolution)
 
 
-def _open_tiled(path: Path, mpp: float | None) -> Slide:
-    """Open a tiled TIFF by tifffile, or by OpenSlide where tifffile lacks the codec."""
-    resolution = _stated_resolution(path, mpp, sides_of_tiff(path) if mpp is None else None)
-    reader = OpenSlideSlide if lacks_codec(path) and is_generic_tiff(path) else TiledTiffSlide
-    return reader(path, name=slide_name(path), resolution=resolution)
+def _open_tiff(wanted: Wanted) -> Slide:
+    path = wanted.path
+    image, origin = headers_of_tiff(path, wanted.series)
+    if reads_in_pieces(image):
+        resolution = wanted.resolution(image.stated)
+        return TiledTiffSlide(path, name=wanted.name, resolution=resolution, origin=origin)
+    decoded = decode_tiff(path, origin.series)
+    return _flat(decoded, wanted, wanted.resolution(image.stated, is_flat=True), origin)
 
 
-def _stated_resolution(path: Path, mpp: float | None, stated: Sides | None) -> Resolution:
-    if mpp is None and stated is None:
-        raise MissingResolutionError(
-            f"{path} does not state its pixel size",
-            Remedy("state it: for a 40x scan", "mpp", "0.25"),
-            Remedy("for 20x", "mpp", "0.5"),
-        )
-    return _resolution(mpp, stated, DEFAULT_MPP)
+def _open_raster(wanted: Wanted) -> Slide:
+    decoded = decode_raster(wanted.path)
+    origin = with_turn(WHOLE_FILE, decoded.orientation)
+    return _flat(decoded, wanted, wanted.resolution(Stated(), is_flat=True), origin)
 
 
-def _resolution(option: float | None, stated: Sides | None, default: float) -> Resolution:
-    if option is not None:
-        return Resolution(option, "option")
-    return stated_resolution(stated) if stated is not None else Resolution(default, "assumed")
+def _flat(decoded: Decoded, wanted: Wanted, resolution: Resolution, origin: Origin) -> Slide:
+    return ArraySlide(decoded.pixels, name=wanted.name, resolution=resolution, origin=with_white(origin, decoded.white))

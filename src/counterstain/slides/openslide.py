@@ -3,6 +3,8 @@
 Labels and overviews (OpenSlide's associated images), which may show a name, are never read.
 """
 
+import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -11,24 +13,24 @@ import openslide
 from numpy.typing import NDArray
 
 from counterstain.errors import UnreadableSlideError
-from counterstain.geometry import Box, Size, mpp_of_magnification
+from counterstain.geometry import Box, Size
 from counterstain.images import to_rgb
-from counterstain.slides.base import Resolution
-from counterstain.slides.pyramid import level_of, read_pyramid
-from counterstain.slides.tiff_resolution import Sides, believable, plausible
+from counterstain.slides.base import WHOLE_FILE, Resolution
+from counterstain.slides.pixel_size import Stated, nominal, stated
+from counterstain.slides.pyramid import Level, level_of, read_pyramid
 
 _GENERIC = "generic-tiff"
 """OpenSlide's name of a tiled TIFF that no scanner has signed."""
 
+_BOUNDS = tuple(getattr(openslide, f"PROPERTY_NAME_BOUNDS_{side}") for side in ("Y", "X", "HEIGHT", "WIDTH"))
+
 
 def is_whole_slide(path: Path) -> bool:
     """Return whether a scanner's format is recognised; a generic TIFF is none."""
-    return _format(path) not in (None, _GENERIC)
-
-
-def is_generic_tiff(path: Path) -> bool:
-    """Return whether OpenSlide can read a file as a tiled TIFF of no scanner's."""
-    return _format(path) == _GENERIC
+    try:
+        return openslide.OpenSlide.detect_format(path) not in (None, _GENERIC)
+    except openslide.OpenSlideError:
+        return False
 
 
 def opens(path: Path) -> bool:
@@ -42,8 +44,8 @@ def opens(path: Path) -> bool:
     return True
 
 
-def stated_sides(path: Path) -> Sides | None:
-    """Return the micrometres per pixel down and across in the slide's properties, or None.
+def stated_by_openslide(path: Path) -> Stated:
+    """Return the micrometres per pixel down and across in the slide's properties.
 
     A slide that states its objective (``AppMag``) and no pixel size has that of the convention that 40x is 0.25.
 
@@ -51,24 +53,14 @@ def stated_sides(path: Path) -> Sides | None:
     ------
     UnreadableSlideError
         When the slide cannot be opened.
-    UnsupportedSlideError
-        When the stated pixels are far from square.
     """
     with _open(path) as slide:
         names = (openslide.PROPERTY_NAME_MPP_Y, openslide.PROPERTY_NAME_MPP_X, openslide.PROPERTY_NAME_OBJECTIVE_POWER)
         down, across, objective = (_positive(slide.properties.get(name)) for name in names)
-    if down and across and believable((down, across)):
-        return plausible((down, across), path)
-    side = mpp_of_magnification(objective) if objective else down or across
-    return (side, side) if side and believable((side, side)) else None
-
-
-def _format(path: Path) -> str | None:
-    try:
-        name: str | None = openslide.OpenSlide.detect_format(path)
-    except openslide.OpenSlideError:
-        return None
-    return name
+    found = stated((down or across or 0.0, across or down or 0.0)) if down or across else Stated()
+    if found.sides or not objective:
+        return found
+    return nominal(objective, found.doubt)
 
 
 def _positive(text: str | None) -> float | None:
@@ -90,6 +82,9 @@ def _open(path: Path) -> openslide.OpenSlide:
 class OpenSlideSlide:
     """A ``Slide`` over a pyramid; what was not scanned is white.
 
+    Where the file says which part of the glass was scanned, the slide is that part, as QuPath shows it: its first pixel is the
+    first of the part.
+
     Raises
     ------
     UnreadableSlideError
@@ -99,16 +94,17 @@ class OpenSlideSlide:
     def __init__(self, path: Path, *, name: str, resolution: Resolution) -> None:
         self._path = path
         self._slide = _open(path)
-        self._levels = [level_of(Size(height, width), self.size) for width, height in self._slide.level_dimensions]
+        self._bounds = _bounds(self._slide)
+        self._levels = _levels(self._slide, self._bounds)
         self._closed = False
         self.name = name
         self.resolution = resolution
+        self.origin = replace(WHOLE_FILE, row_px=self._bounds.row, col_px=self._bounds.col)
 
     @property
     def size(self) -> Size:
         """Height and width at full resolution."""
-        width, height = self._slide.dimensions
-        return Size(height, width)
+        return self._bounds.size
 
     def read(self, box: Box, mpp: float) -> NDArray[np.uint8]:
         """Return the (h, w, 3) uint8 pixels of a box in pixels of ``mpp``, from the next finer level; white outside."""
@@ -116,7 +112,7 @@ class OpenSlideSlide:
 
     def _read_level(self, box: Box, level: int) -> NDArray[np.uint8]:
         downsample = self._slide.level_downsamples[level]
-        corner = (round(box.col * downsample), round(box.row * downsample))
+        corner = (self._bounds.col + round(box.col * downsample), self._bounds.row + round(box.row * downsample))
         try:
             return to_rgb(np.asarray(self._slide.read_region(corner, level, (box.width, box.height))))
         except openslide.OpenSlideError as error:
@@ -136,3 +132,24 @@ class OpenSlideSlide:
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
+
+
+def _bounds(slide: openslide.OpenSlide) -> Box:
+    """Return the part of the glass that was scanned, by the rule of QuPath: all four sides are stated, else it is the whole."""
+    width, height = slide.dimensions
+    whole = Box(0, 0, height, width)
+    try:
+        row, col, rows, cols = (int(slide.properties[name]) for name in _BOUNDS)
+        stated_part = Box(row, col, rows, cols).intersection(whole)
+    except (KeyError, ValueError):
+        return whole
+    return stated_part if stated_part.size.area else whole
+
+
+def _levels(slide: openslide.OpenSlide, bounds: Box) -> list[Level]:
+    """Return the levels of a part of a slide."""
+    width, height = slide.dimensions
+    if bounds == Box(0, 0, height, width):
+        return [level_of(Size(rows, cols), bounds.size) for cols, rows in slide.level_dimensions]
+    steps = [level_of(Size(rows, cols), Size(height, width)).downsample for cols, rows in slide.level_dimensions]
+    return [Level(Size(*(math.ceil(side / step) for side in (bounds.height, bounds.width))), step) for step in steps]

@@ -1,26 +1,26 @@
 """Decode PNG, JPEG, BMP, WebP, GIF, JPEG 2000 and PNM files to 8-bit RGB through Pillow.
 
-Palettes and grey become RGB, 16-bit values are scaled by their type's range, transparency is composited on white and the EXIF
+Palettes and grey become RGB, 16-bit values are scaled by their range, transparency is composited on white and the EXIF
 orientation is applied. Resolution tags of these formats describe a screen or a printer and are not read.
 """
 
 import struct
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile, ImageOps
+from PIL import ExifTags, Image, ImageFile, ImageOps
 
 from counterstain.errors import UnreadableSlideError, UnsupportedSlideError
 from counterstain.images import to_rgb
+from counterstain.slides.turning import UPRIGHT
+from counterstain.slides.white_level import FULL, LEAST_FULL_RANGE, WhiteLevel, scaled, white_level
 
 MAX_RASTER_PIXELS = 250_000_000
 """Images with more pixels are not decoded: in memory, with the copies that are made of them, or as decompression bombs."""
-
-LEAST_SIXTEEN_BIT_MAXIMUM = 2**14
-"""Slides are bright: values that end below are of a camera of fewer bits, in a file that does not say so."""
 
 RASTER_FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "JPEG2000", "PPM")
 
@@ -28,7 +28,18 @@ _DECODING_ERRORS = (OSError, SyntaxError, ValueError, EOFError, struct.error, zl
 _PLAIN_MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "YCbCr")
 
 
-def decode_raster(path: Path, formats: tuple[str, ...] = RASTER_FORMATS) -> NDArray[np.uint8]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decoded:
+    """An image that was decoded whole."""
+
+    pixels: NDArray[np.uint8]
+    """(h, w, 3) uint8 RGB, as it is shown."""
+    white: WhiteLevel = FULL
+    orientation: int = UPRIGHT
+    """The orientation tag that was followed."""
+
+
+def decode_raster(path: Path, formats: tuple[str, ...] = RASTER_FORMATS) -> Decoded:
     """Return the pixels of an image file.
 
     Parameters
@@ -36,24 +47,20 @@ def decode_raster(path: Path, formats: tuple[str, ...] = RASTER_FORMATS) -> NDAr
     path : file whose content, not its suffix, says what it is.
     formats : Pillow's names of the formats to try.
 
-    Returns
-    -------
-    (h, w, 3) uint8 RGB.
-
     Raises
     ------
     UnreadableSlideError
         When no format fits, the file is damaged or truncated, or it has more than ``MAX_RASTER_PIXELS``.
     UnsupportedSlideError
         When it is animated, CMYK or of another colour model that cannot be converted without guessing, or has 16-bit values
-        that end far below the range of their type.
+        whose white is not known.
     """
     with path.open("rb") as file:
         image = _open(file, path, formats)
         check_pixel_count(image.height, image.width, path)
         _check_kind(image, path)
         try:
-            return _to_rgb(image, path)
+            return _decoded(image, path)
         except _DECODING_ERRORS as error:
             raise UnreadableSlideError(f"cannot decode {path}: {error}; the file is damaged or truncated") from error
 
@@ -81,21 +88,6 @@ def check_pixel_count(height: int, width: int, path: Path) -> None:
         raise UnreadableSlideError(
             f"{path} says it has {height} x {width} pixels, more than the {MAX_RASTER_PIXELS:,} that are decoded in memory; "
             "save it as a tiled, pyramidal TIFF"
-        )
-
-
-def check_range(samples: NDArray[np.uint16], path: Path) -> None:
-    """Refuse 16-bit values of a camera of fewer bits, which would be taken for a black image; one that is all black passes.
-
-    Raises
-    ------
-    UnsupportedSlideError
-        The values end below ``LEAST_SIXTEEN_BIT_MAXIMUM``.
-    """
-    highest = int(samples.max(initial=0))
-    if 0 < highest < LEAST_SIXTEEN_BIT_MAXIMUM:
-        raise UnsupportedSlideError(
-            f"{path} is a 16-bit file whose values end at {highest} (12-bit camera?); scale it to 8 bit"
         )
 
 
@@ -128,17 +120,35 @@ def _check_kind(image: ImageFile.ImageFile, path: Path) -> None:
         )
 
 
-def _to_rgb(image: Image.Image, path: Path) -> NDArray[np.uint8]:
+def _decoded(image: Image.Image, path: Path) -> Decoded:
     is_deep = any("16" in str(tile[3]) for tile in getattr(image, "tile", ()))
+    orientation = image.getexif().get(ExifTags.Base.Orientation, UPRIGHT)
     ImageOps.exif_transpose(image, in_place=True)
+    orientation = orientation if orientation in range(2, 9) else UPRIGHT
     if image.mode.startswith("I;16"):
         samples = np.asarray(image).astype(np.uint16)
-        check_range(samples, path)
-        return to_rgb(samples)
+        white = white_level(int(samples.max(initial=0)), path)
+        return Decoded(pixels=to_rgb(scaled(samples, white)), white=white, orientation=orientation)
     pixels = np.asarray(image if image.mode == "RGB" and not image.has_transparency_data else image.convert(_mode(image)))
     if is_deep:
-        check_range(pixels[..., :3].astype(np.uint16) * 257, path)  # of RGB, Pillow keeps the upper byte
-    return to_rgb(pixels)
+        _check_deep(pixels, path)
+    return Decoded(pixels=to_rgb(pixels), orientation=orientation)
+
+
+def _check_deep(pixels: NDArray[np.uint8], path: Path) -> None:
+    """Refuse colours of 16 bits below full range: Pillow keeps the upper byte, in which little of them is left.
+
+    Raises
+    ------
+    UnsupportedSlideError
+        The image is too dark for full range.
+    """
+    highest = int(pixels[..., :3].max(initial=0))
+    if 0 < highest < LEAST_FULL_RANGE >> 8:
+        raise UnsupportedSlideError(
+            f"{path} is a 16-bit file whose values end at {highest * 257} (12-bit camera?), and it does not say what is white; "
+            "scale it to 8 bit"
+        )
 
 
 def _mode(image: Image.Image) -> str:

@@ -1,10 +1,11 @@
 """CZI, VSI and ZVI slides through slideio, read piece by piece from the level that fits. Needs the extra ``czi``.
 
-Of several scenes the largest is read. Labels and overviews, which may show a name, are never read. Imported only when it is
-asked for.
+Of several scenes of full size one is named. Labels and overviews, which may show a name, are never read. Imported only when it
+is asked for.
 """
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,20 +14,21 @@ import slideio
 from numpy.typing import NDArray
 
 from counterstain.errors import UnreadableSlideError, UnsupportedSlideError
-from counterstain.geometry import Box, Size, mpp_of_magnification
+from counterstain.geometry import Box, Size
 from counterstain.images import to_rgb
-from counterstain.slides.base import Resolution
+from counterstain.slides.base import WHOLE_FILE, Origin, Resolution
+from counterstain.slides.choosing import Candidate
+from counterstain.slides.pixel_size import Stated, believable, nominal, stated
 from counterstain.slides.pyramid import level_of, read_pyramid
-from counterstain.slides.raster import check_range
-from counterstain.slides.tiff_resolution import Sides, believable, plausible
 from counterstain.slides.tiles import TileCache, fill
+from counterstain.slides.white_level import FULL, WhiteLevel, scaled, white_level, with_white
 
 _DRIVERS = {".vsi": "VSI", ".zvi": "ZVI"}
 """By suffix; whatever else comes here is a CZI by its content."""
 
-_OTHER_SCENE = re.compile(r"label|macro|overview|preview|thumbnail", re.IGNORECASE)
-
 _CZI_PIXELS = re.compile(r"<PixelType>\s*(\w+)\s*</PixelType>")
+
+_CZI_BITS = re.compile(r"<ComponentBitCount>\s*(\d{1,2})\s*</ComponentBitCount>")
 
 _PLACE_IN_SOURCE = re.compile(r"^\S+\.[ch]pp:\d+:\s*")
 """Where slideio says in which of its own lines an error arose."""
@@ -43,26 +45,51 @@ RANGE_PX = 1024
 """Longer side of the level, at most, that is looked at to see how bright a 16-bit slide is."""
 
 
-def stated_sides(path: Path) -> Sides | None:
-    """Return the micrometres per pixel down and across that the slide states, or those of its objective, or None.
+def scenes_of(path: Path) -> list[Candidate]:
+    """Return the scenes of a file; labels and overviews that slideio lists as scenes are among them.
+
+    Raises
+    ------
+    UnreadableSlideError
+        It cannot be read.
+    """
+    try:
+        slide = _open(path)
+        scenes = [slide.get_scene(number) for number in range(slide.num_scenes)]
+        return [_candidate(scene, number) for number, scene in enumerate(scenes)]
+    except SLIDEIO_ERRORS as error:
+        raise UnreadableSlideError(f"cannot read the whole slide {path}: {_reason(error)}") from error
+
+
+def stated_by_slideio(path: Path, series: int) -> Stated:
+    """Return the micrometres per pixel down and across that a scene states, or those of its objective.
 
     Raises
     ------
     UnreadableSlideError
         It cannot be read.
     UnsupportedSlideError
-        It is of a kind that is refused, or its pixels are far from square.
+        It is of a kind that is refused.
     """
-    scene = _scene(path)
+    scene = _scene(path, series)
+    found = stated(_sides(scene))
+    return found if found.sides or not scene.magnification > 0 else nominal(scene.magnification, found.doubt)
+
+
+def _candidate(scene: Any, number: int) -> Candidate:
+    width, height = scene.size
+    sides = _sides(scene)
+    believed = sides if sides and believable(sides) else None
+    return Candidate(number=number, name=scene.name, size=Size(height, width), sides=believed)
+
+
+def _sides(scene: Any) -> tuple[float, float] | None:
     across, down = (side * 1e6 for side in scene.resolution)
-    if believable((down, across)):
-        return plausible((down, across), path)
-    side = mpp_of_magnification(scene.magnification) if scene.magnification > 0 else 0.0
-    return (side, side) if believable((side, side)) else None
+    return (down, across) if down > 0 and across > 0 else None
 
 
 class SlideioSlide:
-    """A ``Slide`` over the largest scene of a file; what was not scanned is white.
+    """A ``Slide`` over a scene of a file; what was not scanned is white.
 
     Raises
     ------
@@ -72,16 +99,18 @@ class SlideioSlide:
         When it is no RGB image of one plane, or its tiles would be put in wrong places.
     """
 
-    def __init__(self, path: Path, *, name: str, resolution: Resolution) -> None:
+    def __init__(self, path: Path, *, name: str, resolution: Resolution, origin: Origin = WHOLE_FILE) -> None:
         self._path = path
         self._block = TileCache(self._decode, limit_bytes=CACHE_BYTES)
-        self._scene: Any = _scene(path)
+        self._scene: Any = _scene(path, origin.series)
         self.name = name
         self.resolution = resolution
         sizes = [self._scene.get_zoom_level_info(number).size for number in range(self._scene.num_zoom_levels)]
         full = Size(sizes[0].height, sizes[0].width)
         self._levels = [level_of(Size(size.height, size.width), full) for size in sizes if size.height and size.width]
-        self._check_range()
+        self._white = self._white_level()
+        col, row, _, _ = self._scene.rect
+        self.origin = with_white(replace(origin, row_px=row, col_px=col), self._white)
 
     @property
     def size(self) -> Size:
@@ -96,7 +125,7 @@ class SlideioSlide:
         size = self._levels[level].size
         pixels = np.empty((box.height, box.width, 3), self._scene.get_channel_data_type(0))
         fill(pixels, box, Size(BLOCK_PX, BLOCK_PX), -(-size.width // BLOCK_PX), lambda number: self._block(level, number))
-        return to_rgb(pixels)
+        return to_rgb(scaled(pixels, self._white) if pixels.dtype == np.uint16 else pixels)
 
     def _decode(self, level: int, number: int) -> NDArray[Any]:
         """Return the (h, w, 3) pixels of a block."""
@@ -115,15 +144,17 @@ class SlideioSlide:
             ) from error
         return np.asarray(pixels[..., ::-1] if _is_czi(self._path) else pixels)
 
-    def _check_range(self) -> None:
-        """Refuse 12-bit values in 16 bits, by the middle of the smallest level."""
-        if self._scene.get_channel_data_type(0) == np.uint16:
-            number = len(self._levels) - 1
-            size = self._levels[number].size
-            height, width = min(size.height, RANGE_PX), min(size.width, RANGE_PX)
-            middle = Box((size.height - height) // 2, (size.width - width) // 2, height, width)
-            pixels = self._stored(middle, number)
-            check_range(pixels[(pixels < np.iinfo(pixels.dtype).max).any(axis=2)], self._path)  # white may be what is missing
+    def _white_level(self) -> WhiteLevel:
+        """Return the value of white in 16 bits, as the file states it or by the middle of the smallest level."""
+        if self._scene.get_channel_data_type(0) != np.uint16:
+            return FULL
+        number = len(self._levels) - 1
+        size = self._levels[number].size
+        height, width = min(size.height, RANGE_PX), min(size.width, RANGE_PX)
+        middle = Box((size.height - height) // 2, (size.width - width) // 2, height, width)
+        pixels = self._stored(middle, number)
+        seen = pixels[(pixels < np.iinfo(pixels.dtype).max).any(axis=2)]  # white may be what is missing
+        return white_level(int(seen.max(initial=0)), self._path, _stated_white(self._path))
 
     def close(self) -> None:
         """Close the file; closing twice is harmless."""
@@ -141,17 +172,25 @@ def _is_czi(path: Path) -> bool:
     return path.suffix.lower() not in _DRIVERS
 
 
-def _scene(path: Path) -> Any:
-    """Return the largest scene that is no label or overview, when it is an RGB image that is read rightly."""
+def _open(path: Path) -> Any:
+    return slideio.open_slide(str(path), _DRIVERS.get(path.suffix.lower(), "CZI"))
+
+
+def _scene(path: Path, number: int) -> Any:
+    """Return a scene, when it is an RGB image that is read rightly."""
     try:
-        slide = slideio.open_slide(str(path), _DRIVERS.get(path.suffix.lower(), "CZI"))
-        scenes = [slide.get_scene(number) for number in range(slide.num_scenes)]
-        scenes = [scene for scene in scenes if not _OTHER_SCENE.search(scene.name)]
-        scene = max(scenes, key=lambda scene: scene.size[0] * scene.size[1])
+        slide = _open(path)
+        scene = slide.get_scene(number)
         _check_kind(scene, str(slide.raw_metadata), path)
     except SLIDEIO_ERRORS as error:
         raise UnreadableSlideError(f"cannot read the whole slide {path}: {_reason(error)}") from error
     return scene
+
+
+def _stated_white(path: Path) -> int | None:
+    """Return the largest value of a pixel by the bits that a CZI says are used."""
+    found = [int(bits) for bits in _CZI_BITS.findall(str(_open(path).raw_metadata))] if _is_czi(path) else []
+    return 2 ** min(found) - 1 if found and 8 < min(found) < 16 else None
 
 
 def _check_kind(scene: Any, metadata: str, path: Path) -> None:

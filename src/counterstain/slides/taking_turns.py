@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterstain.geometry import Box, Size
-from counterstain.slides.base import Resolution, Slide
+from counterstain.slides.base import Origin, Resolution, Slide
 
 
 class TakingTurns:
@@ -31,6 +31,11 @@ class TakingTurns:
     def resolution(self) -> Resolution:
         """Pixel size at full resolution."""
         return self._slide.resolution
+
+    @property
+    def origin(self) -> Origin:
+        """Which image of its file the other slide is."""
+        return self._slide.origin
 
     def read(self, box: Box, mpp: float) -> NDArray[np.uint8]:
         """Return the (h, w, 3) uint8 pixels of a box; see ``Slide.read``."""

@@ -1,6 +1,7 @@
-"""Decode flat, tiled and OME-TIFF files to 8-bit RGB through tifffile, and find their pixel size.
+"""Decode flat, tiled and OME-TIFF files to 8-bit RGB through tifffile.
 
-Level 0 of the first series is decoded whole. Grey, palette, 16-bit and planar data are converted, alpha is composited on white.
+Level 0 of the image that is analysed is decoded whole. Grey, palette, 16-bit and planar data are converted, alpha is composited
+on white, and the orientation tag is followed.
 """
 
 import struct
@@ -13,13 +14,17 @@ import tifffile
 from numpy.typing import NDArray
 
 from counterstain.errors import UnreadableSlideError, UnsupportedSlideError
-from counterstain.extras import needs
 from counterstain.images import to_rgb
-from counterstain.slides.raster import check_pixel_count, check_range, decode_raster
+from counterstain.slides.base import Origin
+from counterstain.slides.choosing import Candidate, choose
+from counterstain.slides.raster import Decoded, check_pixel_count
+from counterstain.slides.segments import decoded
+from counterstain.slides.tiff_images import Level, TiffImage, images_of
+from counterstain.slides.turning import turned, with_turn
+from counterstain.slides.white_level import FULL, WhiteLevel, scaled, white_level
 
 TIFF_ERRORS = (OSError, ValueError, IndexError, KeyError, TypeError, RuntimeError, struct.error, zlib.error, MemoryError)
 _YCBCR = tifffile.PHOTOMETRIC.YCBCR
-DARK_IS_ZERO = (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.RGB)
 _PHOTOMETRIC_MEANING = {
     5: "CMYK (separated)",
     6: "YCbCr (without JPEG)",
@@ -30,38 +35,74 @@ _PHOTOMETRIC_MEANING = {
 }
 
 
-def decode_tiff(path: Path) -> NDArray[np.uint8]:
-    """Return the pixels of the first image of a TIFF file.
+def headers_of_tiff(path: Path, series: int | None) -> tuple[TiffImage, Origin]:
+    """Return the image with a number, or the one of full size, and what the record says of it.
 
-    Returns
-    -------
-    (h, w, 3) uint8 RGB.
+    Raises
+    ------
+    UnreadableSlideError
+        When the file is damaged.
+    UnsupportedSlideError
+        When there are several of full size, or none with the number; see ``choose``.
+    """
+    images = _listed(path)
+    origin = choose([image.candidate for image in images], path, series)
+    image = images[origin.series]
+    return image, with_turn(origin, image.orientation)
+
+
+def candidates_of_tiff(path: Path) -> list[Candidate]:
+    """Return all images of a file; raises what ``headers_of_tiff`` raises."""
+    return [image.candidate for image in _listed(path)]
+
+
+def _listed(path: Path) -> list[TiffImage]:
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            return images_of(tiff)
+    except TIFF_ERRORS as error:
+        raise UnreadableSlideError(f"cannot decode {path}: {error}; the file is damaged or truncated") from error
+
+
+def chosen_image(tiff: tifffile.TiffFile, path: Path, series: int | None) -> TiffImage:
+    """Return the image with a number, or the one of full size; see ``choose`` for what is refused."""
+    images = images_of(tiff)
+    number = choose([image.candidate for image in images], path, series).series
+    return images[number]
+
+
+def decode_tiff(path: Path, series: int | None = None) -> Decoded:
+    """Return the pixels of an image of a TIFF file.
+
+    Parameters
+    ----------
+    series : its number in the file; None takes the one of full size.
 
     Raises
     ------
     UnreadableSlideError
         When the file is damaged, truncated or too large to decode whole.
     UnsupportedSlideError
-        When it is a stack, has separate fluorescence channels, is not 8 or 16-bit, holds 12-bit values in 16, or needs a codec
-        that is not installed.
+        When it is a stack, has separate fluorescence channels, is not 8 or 16-bit, holds 16-bit values whose white is not
+        known, or needs a codec that is not installed.
     """
     try:
         with tifffile.TiffFile(path) as tiff:
-            series = tiff.series[0]
-            check_kind(series, path)
-            check_pixel_count(series.keyframe.imagelength, series.keyframe.imagewidth, path)
-            check_complete(series.keyframe, path)
-            page, pixels = series.keyframe, _decode(series, path)
-            if pixels.dtype == np.uint16 and page.photometric in DARK_IS_ZERO:
-                colours = page.samplesperpixel - len(page.extrasamples)
-                check_range(pixels[..., :colours] if pixels.ndim == 3 else pixels, path)
-            return page_to_rgb(pixels, page)
+            image = chosen_image(tiff, path, series)
+            check_kind(image, path)
+            check_pixel_count(image.page.imagelength, image.page.imagewidth, path)
+            for part in image.levels[0]:
+                check_complete(part.page, path)
+            pixels = _decode(tiff, image.levels[0], path)
+            white = white_of(pixels, image, path)
+            shown = np.ascontiguousarray(turned(page_to_rgb(pixels, image, white), image.orientation))
+            return Decoded(pixels=shown, white=white, orientation=image.orientation)
     except TIFF_ERRORS as error:
         raise UnreadableSlideError(f"cannot decode {path}: {error}; the file is damaged or truncated") from error
 
 
-def check_kind(series: Any, path: Path) -> None:
-    """Check that a series is one RGB or grey image of defined colours.
+def check_kind(image: TiffImage, path: Path) -> None:
+    """Check that an image is one RGB or grey image of defined colours.
 
     Raises
     ------
@@ -70,17 +111,19 @@ def check_kind(series: Any, path: Path) -> None:
     UnsupportedSlideError
         When it is a stack, has separate channels or pixels whose colours would be a guess.
     """
-    page = series.keyframe
+    page = image.page
     if not page.imagelength * page.imagewidth:
         raise UnreadableSlideError(f"{path} holds no pixels; the file is damaged or truncated")
-    axes = "".join(axis for axis, length in zip(series.axes, series.shape, strict=True) if length > 1 or axis in "YXS")
-    if axes not in ("YX", "YXS", "SYX"):
+    if image.stack:
         raise UnsupportedSlideError(
-            f"{path} is a stack with axes {series.axes} and shape {series.shape}, expected one RGB or grey image; "
-            "save the plane to analyse as an RGB image of its own"
+            f"{path} is {image.stack}, expected one RGB or grey image; if its planes are red, green and blue, save it as RGB "
+            "(in ImageJ: Image, Type, RGB Color); of focal planes, save the sharpest as an image of its own"
         )
-    if len(page.extrasamples) > 1:
-        raise UnsupportedSlideError(f"{path} has {page.samplesperpixel} samples per pixel, expected grey, RGB or RGBA")
+    if len(page.extrasamples) > 1 and not image.is_of_colours:
+        raise UnsupportedSlideError(
+            f"{path} has {page.samplesperpixel} samples per pixel, expected grey, RGB or RGBA; if they are red, green and "
+            "blue, save it as RGB, which says so"
+        )
     meaning = _PHOTOMETRIC_MEANING.get(int(page.photometric))
     if meaning and not (page.photometric == _YCBCR and page.compression == tifffile.COMPRESSION.JPEG):
         raise UnsupportedSlideError(f"{path} has {meaning} pixels, whose colours would be a guess; convert it to RGB")
@@ -103,36 +146,73 @@ def check_complete(page: Any, path: Path) -> None:
         raise UnreadableSlideError(f"{path} is truncated: its pixels end at byte {stop:,}, the file at {path.stat().st_size:,}")
 
 
-def _decode(series: Any, path: Path) -> NDArray[Any]:
-    """Return (h, w) or (h, w, samples); what tifffile cannot decode without imagecodecs goes to Pillow."""
-    page = series.keyframe
-    try:
-        pixels = series.asarray(level=0)
-    except ValueError as error:
-        if "imagecodecs" not in str(error):
-            raise
-        return _decode_without_codecs(page, path, error)
-    pixels = pixels.reshape([length for length, axis in zip(series.shape, series.axes, strict=True) if axis in "YXS"])
-    return np.moveaxis(pixels, 0, -1) if series.axes.find("S") == 0 else pixels
+def white_of(pixels: NDArray[Any], image: TiffImage, path: Path) -> WhiteLevel:
+    """Return the value of white by (h, w, samples) pixels, or the brightest of some; raises what ``white_level`` raises."""
+    page = image.page
+    if pixels.dtype != np.uint16 or page.photometric == tifffile.PHOTOMETRIC.PALETTE:
+        return FULL
+    if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
+        return FULL if image.white is None else white_level(int(pixels.max(initial=0)), path, image.white)
+    colours = pixels.shape[-1] if image.is_of_colours else page.samplesperpixel - len(page.extrasamples)
+    return white_level(int(pixels[..., :colours].max(initial=0)), path, image.white)
 
 
-def _decode_without_codecs(page: Any, path: Path, reason: Exception) -> NDArray[np.uint8]:
-    try:
-        return decode_raster(path, ("TIFF",))
-    except UnreadableSlideError as error:
-        raise UnsupportedSlideError(
-            needs(f"{path} is compressed with {page.compression.name}, which", ["imagecodecs"], "slides")
-        ) from (error if error.__cause__ else reason)
+def _decode(tiff: tifffile.TiffFile, level: Level, path: Path) -> NDArray[Any]:
+    """Return the (h, w, samples) pixels of a level."""
+    page = level[0].page
+    samples = len(level) if len(level) > 1 else page.samplesperpixel
+    pixels = np.full((page.imagelength, page.imagewidth, samples), white_in(page), page.dtype)
+    for number, part in enumerate(level):
+        _fill(pixels if len(level) == 1 else pixels[..., number : number + 1], tiff, part.page, part.first, path)
+    return pixels
 
 
-def page_to_rgb(pixels: NDArray[Any], page: Any) -> NDArray[np.uint8]:
-    """Return (h, w) or (h, w, samples) pixels of a page, as they were decoded, as (h, w, 3) uint8 RGB."""
-    if page.photometric == tifffile.PHOTOMETRIC.PALETTE and pixels.ndim == 2:
+def _fill(pixels: NDArray[Any], tiff: tifffile.TiffFile, page: Any, first: int, path: Path) -> None:
+    """Decode every strip or tile of a part of a page into its (h, w, samples) pixels."""
+    height, width = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, page.imagewidth)
+    across = -(-page.imagewidth // width)
+    for number in range(-(-page.imagelength // height) * across):
+        segment = stored_segment(tiff, page, first + number, path)
+        row, col = number // across * height, number % across * width
+        if segment is not None:
+            target = pixels[row : row + height, col : col + width]
+            target[: segment.shape[0], : segment.shape[1]] = segment[: target.shape[0], : target.shape[1]]
+
+
+def stored_segment(tiff: tifffile.TiffFile, page: Any, index: int, path: Path) -> NDArray[Any] | None:
+    """Return the (h, w, samples) pixels of a strip or tile, None where the file has none; raises what ``decoded`` raises."""
+    count = page.databytecounts[index]
+    if not count:
+        return None
+    tiff.filehandle.seek(page.dataoffsets[index])
+    return decoded(page, index, tiff.filehandle.read(count), path)
+
+
+def white_in(page: Any) -> int:
+    """Return the value that means white in the page's own terms; in a palette, that is the brightest colour."""
+    if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
+        return 0
+    if page.photometric == tifffile.PHOTOMETRIC.PALETTE:
+        return int(np.argmax(page.colormap.astype(np.int64).sum(axis=0)))
+    return 1 if page.dtype == np.bool_ else int(np.iinfo(page.dtype).max)
+
+
+def page_to_rgb(pixels: NDArray[Any], image: TiffImage, white: WhiteLevel) -> NDArray[np.uint8]:
+    """Return (h, w, samples) pixels of an image, as they were decoded, as (h, w, 3) uint8 RGB."""
+    page = image.page
+    if image.is_of_colours:
+        return to_rgb(_eight_bit(pixels, white))
+    if page.photometric == tifffile.PHOTOMETRIC.PALETTE and pixels.shape[2] == 1:
         colours = (page.colormap >> 8).astype(np.uint8)  # right for writers that scale 8 bits by 257 and by 256
-        return np.asarray(colours.T[pixels])  # (h, w, 3)
+        return np.asarray(colours.T[pixels[..., 0]])  # (h, w, 3)
+    pixels = _eight_bit(pixels, white)
     if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
         pixels = np.invert(pixels)
     return to_rgb(_without_extra_sample(pixels, page))
+
+
+def _eight_bit(pixels: NDArray[Any], white: WhiteLevel) -> NDArray[Any]:
+    return scaled(pixels, white) if pixels.dtype == np.uint16 else pixels
 
 
 def _without_extra_sample(pixels: NDArray[Any], page: Any) -> NDArray[Any]:

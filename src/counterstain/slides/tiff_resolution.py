@@ -1,117 +1,57 @@
-"""Find the micrometres per pixel that a TIFF file states: OME-XML, then ImageJ, then the resolution tags.
+"""Find the micrometres per pixel that a TIFF file states of an image: OME-XML, then ImageJ, then the resolution tags."""
 
-Values that no microscope gives (72 dpi is 353 um/px) are taken as not stated.
-"""
-
-import math
-from pathlib import Path
 from typing import Any
-from xml.etree.ElementTree import ParseError
 
 import tifffile
 
-from counterstain.errors import Remedy, UnsupportedSlideError
+from counterstain.slides.ome_xml import OmeImage
+from counterstain.slides.pixel_size import UM_OF_UNIT, Sides, Stated, stated
+from counterstain.slides.turning import is_exchanged
 
-PLAUSIBLE_MPP = (0.05, 10.0)
-"""Range of micrometres per pixel that is believed."""
-
-SQUARE_ASPECT = 1.001
-"""Pixels whose sides differ by at most this factor are square, up to the rounding of what was stated."""
-
-MAX_ASPECT = 4.0
-"""Pixels whose sides differ by more than this factor are of no scanner."""
-
-UM_OF_UNIT = {
-    **dict.fromkeys(("µm", "\u03bcm", "um", "micron", "microns", "micrometer", "\\u00B5m"), 1.0),
-    "nm": 1e-3,
-    "Å": 1e-4,
-    "mm": 1e3,
-    "cm": 1e4,
-    "m": 1e6,
-    "in": 25400.0,
-    "inch": 25400.0,
-    "pm": 1e-6,
-}
 _UM_OF_RESOLUTION_UNIT = {2: 25400.0, 3: 10000.0}
-_METADATA_ERRORS = (ValueError, KeyError, TypeError, AttributeError, IndexError, ParseError)
-
-Sides = tuple[float, float]
-"""Micrometres per pixel down and across."""
+_METADATA_ERRORS = (ValueError, KeyError, TypeError, AttributeError, IndexError)
 
 
-def sides_of_tiff(path: Path) -> Sides | None:
-    """Return the pixel size of the first image, or None when the file states none that can be believed.
+def stated_by_tiff(tiff: tifffile.TiffFile, page: Any, described: OmeImage | None, orientation: int) -> Stated:
+    """Return what is stated of the pixels of a page as they are shown, the first that can be believed.
 
-    Raises
-    ------
-    UnsupportedSlideError
-        When the stated pixels are far from square.
+    Parameters
+    ----------
+    page : the first of the image.
+    described : what OME-XML says of the image.
+    orientation : the tag that is followed.
     """
-    with tifffile.TiffFile(path) as tiff:
-        for read in (_ome, _imagej, _resolution_tags):
-            sides = _believed(read, tiff)
-            if sides:
-                return plausible(sides, path)
-    return None
+    found = [described and described.sides, _imagej(tiff, page), _resolution_tags(page)]
+    if is_exchanged(orientation):
+        found = [sides and (sides[1], sides[0]) for sides in found]
+    judged = [stated(sides) for sides in found if sides]
+    doubts = [one for one in judged if one.doubt and not (one.is_of_print and len(judged) > 1)]
+    believed = next((one for one in judged if one.sides), None)
+    if believed is None:
+        return doubts[0] if doubts else Stated()
+    first = judged[0]
+    return Stated(sides=believed.sides, doubt=first.doubt)
 
 
-def _believed(read: Any, tiff: tifffile.TiffFile) -> Sides | None:
+def _imagej(tiff: tifffile.TiffFile, page: Any) -> Sides | None:
     try:
-        sides: Sides | None = read(tiff)
+        unit = (tiff.imagej_metadata or {}).get("unit")
+        return _from_tags(page, UM_OF_UNIT[unit]) if unit else None
     except _METADATA_ERRORS:  # damaged or foreign metadata states nothing
         return None
-    return sides if sides and believable(sides) else None
 
 
-def believable(sides: Sides) -> bool:
-    """Return whether a microscope can have made pixels of these sides."""
-    low, high = PLAUSIBLE_MPP
-    return all(low <= side <= high for side in sides)
-
-
-def plausible(sides: Sides, path: Path) -> Sides:
-    """Return the sides of a pixel as they are stated, or their mean twice where they differ by ``SQUARE_ASPECT`` at most.
-
-    Raises
-    ------
-    UnsupportedSlideError
-        When one is more than ``MAX_ASPECT`` times the other.
-    """
-    if max(sides) > MAX_ASPECT * min(sides):
-        raise UnsupportedSlideError(
-            f"{path} states pixels of {sides[0]:.4g} x {sides[1]:.4g} um, which no scanner makes",
-            Remedy("state the pixel size where the file is wrong", "mpp"),
-        )
-    if max(sides) > SQUARE_ASPECT * min(sides):
-        return sides
-    mean = math.sqrt(sides[0] * sides[1])
-    return mean, mean
-
-
-def _ome(tiff: tifffile.TiffFile) -> Sides | None:
-    if not tiff.ome_metadata:
+def _resolution_tags(page: Any) -> Sides | None:
+    try:
+        return _from_tags(page, _UM_OF_RESOLUTION_UNIT[int(page.tags["ResolutionUnit"].value)])
+    except _METADATA_ERRORS:
         return None
-    image = tifffile.xml2dict(tiff.ome_metadata)["OME"]["Image"]
-    pixels = (image[0] if isinstance(image, list) else image)["Pixels"]
-    down, across = (
-        float(pixels[f"PhysicalSize{axis}"]) * UM_OF_UNIT[pixels.get(f"PhysicalSize{axis}Unit", "µm")] for axis in "YX"
-    )
-    return down, across
 
 
-def _imagej(tiff: tifffile.TiffFile) -> Sides | None:
-    unit = (tiff.imagej_metadata or {}).get("unit")
-    return _from_tags(tiff, UM_OF_UNIT[unit]) if unit else None
-
-
-def _resolution_tags(tiff: tifffile.TiffFile) -> Sides | None:
-    return _from_tags(tiff, _UM_OF_RESOLUTION_UNIT[int(tiff.pages.first.tags["ResolutionUnit"].value)])
-
-
-def _from_tags(tiff: tifffile.TiffFile, um_per_unit: float) -> Sides | None:
+def _from_tags(page: Any, um_per_unit: float) -> Sides | None:
     """Return the sides from pixels per unit, as rationals; None when a rational is 0."""
-    tags = tiff.pages.first.tags
-    (rows, row_units), (cols, col_units) = tags["YResolution"].value, tags["XResolution"].value
+    (rows, row_units), (cols, col_units) = page.tags["YResolution"].value, page.tags["XResolution"].value
     if not (rows and cols):
         return None
-    return um_per_unit * row_units / rows, um_per_unit * col_units / cols
+    down, across = um_per_unit * row_units / rows, um_per_unit * col_units / cols
+    return (down, across) if down > 0 and across > 0 else None

@@ -4,6 +4,7 @@ Needs zarr, so it is imported only when it is asked for.
 """
 
 import zipfile
+import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,21 @@ def opened_store(path: Path) -> LocalStore | ZipStore:
         return CheckedFolder(path, read_only=True)
     with zipfile.ZipFile(path) as file:
         return CheckedZip(path, {member.filename: member.file_size for member in file.infolist()})
+
+
+def read_text(path: Path, key: str) -> str | None:
+    """Return a text file of a store; None where there is none, it is too large for metadata or no UTF-8."""
+    try:
+        if path.is_dir():
+            file = path / key
+            is_inside = file.resolve().is_relative_to(path.resolve())
+            content = file.read_bytes() if is_inside and file.stat().st_size <= MAX_METADATA_BYTES else b""
+        else:
+            with zipfile.ZipFile(path) as store:
+                content = store.read(key) if store.getinfo(key).file_size <= MAX_METADATA_BYTES else b""
+        return content.decode("utf-8")
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile, zlib.error):
+        return None
 
 
 class CheckedFolder(LocalStore):
