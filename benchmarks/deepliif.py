@@ -24,7 +24,7 @@ from torch import nn
 from counterstain.cells.decoders.deepliif import PublishedRule
 from counterstain.inference.bundle import Manifest
 from counterstain.panel import DEFAULT_PANEL, SEGMENTATION, Channel, Panel
-from counterstain.training.export import export_network
+from counterstain.training.exporting.export import export_network
 from counterstain.training.networks.deepliif import DeepLIIFNetwork, DeepLIIFOptions
 from counterstain.training.networks.layers import GeneratorOptions, SampleNorm, initialise
 from counterstain.training.tasks.base import Exported

@@ -20,6 +20,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 PACKAGES = sorted(path.parent for path in PACKAGE.rglob("__init__.py"))
 
 FILE_LINES = 300
+FILES_IN_A_FOLDER = 15
 BODY_LINES = 50
 USUAL_BODY_LINES = 30
 PARAMETERS = 7
@@ -233,6 +234,12 @@ def test_the_measures_count_what_they_say():
 def test_no_file_is_longer_than_the_limit():
     long = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in SOURCES}
     assert {name: count for name, count in long.items() if count > FILE_LINES} == {}
+
+
+def test_no_folder_holds_more_files_than_a_person_overlooks():
+    counts = {str(folder.relative_to(ROOT)): len(list(folder.glob("*.py"))) - 1 for folder in PACKAGES}
+    larger = {"src/counterstain/cli": 30, "src/counterstain/slides": 25}  # a file for each command, and for each kind of reader
+    assert {name: count for name, count in counts.items() if count > larger.get(name, FILES_IN_A_FOLDER)} == {}
 
 
 def test_no_function_body_is_longer_than_the_limit():

@@ -5,7 +5,7 @@ import onnxruntime
 import pytest
 import torch
 
-from counterstain.training.onnx_graph import write_onnx
+from counterstain.training.exporting.onnx_graph import write_onnx
 
 
 def flat(outputs):

@@ -13,8 +13,8 @@ from counterstain.geometry import DEFAULT_MPP
 from counterstain.inference.bundle import load_bundle
 from counterstain.inference.onnx import OnnxBackend
 from counterstain.inference.published import infer_published
-from counterstain.training.deepliif_import import read_deepliif, read_weights
-from counterstain.training.export import export_network
+from counterstain.training.exporting.export import export_network
+from counterstain.training.importing.deepliif import read_deepliif, read_weights
 from counterstain.training.networks.names import generator
 from counterstain.training.tasks.deepliif import exported_deepliif
 from counterstain.training.torch_backend import TorchBackend

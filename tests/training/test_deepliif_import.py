@@ -16,14 +16,14 @@ from counterstain.errors import TrainingError
 from counterstain.inference.bundle import load_bundle
 from counterstain.inference.onnx import OnnxBackend
 from counterstain.panel import SEGMENTATION, Channel, Panel
-from counterstain.training.deepliif_import import OLD_WEIGHTS, model_card, read_deepliif, read_weights
-from counterstain.training.export import export_network
+from counterstain.training.exporting.export import export_network
+from counterstain.training.exporting.weights import FILE, read_network, weights_file
+from counterstain.training.importing.deepliif import OLD_WEIGHTS, model_card, read_deepliif, read_weights
+from counterstain.training.importing.options_file import parse_options, parse_value, read_options
+from counterstain.training.importing.torchscript import read_torchscript
 from counterstain.training.networks.deepliif import DeepLIIFNetwork, DeepLIIFOptions
 from counterstain.training.networks.layers import GeneratorOptions, initialise
-from counterstain.training.published.options_file import parse_options, parse_value, read_options
-from counterstain.training.published.torchscript import read_torchscript
 from counterstain.training.tasks.deepliif import exported_deepliif
-from counterstain.training.weights import FILE, read_network, weights_file
 
 OPTIONS = DeepLIIFOptions(
     translator="resnet_1blocks",

@@ -16,18 +16,18 @@ from counterstain.inference.bundle import load_bundle, write_bundle
 from counterstain.inference.onnx import OnnxBackend
 from counterstain.panel import DEFAULT_PANEL, SEGMENTATION, Channel, Panel
 from counterstain.training.checkpoint import Checkpoint, save_checkpoint
-from counterstain.training.export import TRAINING_DATA, _halved, export_network, export_run
+from counterstain.training.exporting.export import TRAINING_DATA, _halved, export_network, export_run
+from counterstain.training.exporting.onnx_graph import with_half_weights
+from counterstain.training.exporting.quantise import MAX_DICE_LOSS, _quantise, nuclear_dice, quantised
+from counterstain.training.exporting.weights import FILE, read_network, weights_file
 from counterstain.training.networks.compact import CompactNetwork
 from counterstain.training.networks.deepliif import DeepLIIFNetwork, DeepLIIFOptions
 from counterstain.training.networks.layers import GeneratorOptions, initialise
-from counterstain.training.onnx_graph import with_half_weights
 from counterstain.training.options import PairedOptions
-from counterstain.training.quantise import MAX_DICE_LOSS, _quantise, nuclear_dice, quantised
 from counterstain.training.recipe import TrainOptions
 from counterstain.training.synthesis.render import synthetic_field
 from counterstain.training.tasks.deepliif import DeepLIIFTaskOptions, deepliif_network, exported_deepliif
 from counterstain.training.torch_backend import TorchBackend
-from counterstain.training.weights import FILE, read_network, weights_file
 
 PANEL = Panel(channels=(Channel(name="dapi"), SEGMENTATION))
 OPTIONS = DeepLIIFOptions(

@@ -13,7 +13,7 @@ from counterstain.errors import TrainingError
 from counterstain.inference.bundle import load_bundle
 from counterstain.inference.onnx import OnnxBackend
 from counterstain.training.checkpoint import Checkpoint, WeightAverage, load_checkpoint, save_checkpoint
-from counterstain.training.export import PARITY_LIMIT, export_run
+from counterstain.training.exporting.export import PARITY_LIMIT, export_run
 from counterstain.training.loop import learning_rate, train
 from counterstain.training.options import DataOptions, LoopOptions, MixtureOptions
 from counterstain.training.recipe import TrainOptions

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+from counterstain.training.exporting.subpixel import FourPixelConvolution, SubpixelConvolution, with_faster_convolutions
 from counterstain.training.networks.layers import GeneratorOptions, initialise
 from counterstain.training.networks.names import generator
-from counterstain.training.subpixel import FourPixelConvolution, SubpixelConvolution, with_faster_convolutions
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from counterstain.pipeline import analyze
 from counterstain.slides.array import ArraySlide
 from counterstain.training import loop
 from counterstain.training.checkpoint import load_checkpoint
-from counterstain.training.export import export_run
+from counterstain.training.exporting.export import export_run
 from counterstain.training.loop import train
 from counterstain.training.losses.objective import ObjectiveOptions
 from counterstain.training.networks.deepliif import DeepLIIFOptions

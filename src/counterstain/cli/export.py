@@ -34,7 +34,7 @@ def export(
     require("training", TRAINING, "train")
     from typing import cast
 
-    from counterstain.training.export import Precision, export_run
+    from counterstain.training.exporting.export import Precision, export_run
     from counterstain.training.options import PairedOptions
     from counterstain.training.validate import manifest_set
 

@@ -43,12 +43,12 @@ def import_deepliif(
     require("training", TRAINING, "train")
     from typing import cast
 
-    from counterstain.training.deepliif_import import model_card, read_deepliif
-    from counterstain.training.export import Precision, export_network
+    from counterstain.training.exporting.export import Precision, export_network
+    from counterstain.training.exporting.weights import FILE, weights_file
+    from counterstain.training.importing.deepliif import model_card, read_deepliif
     from counterstain.training.options import PairedOptions
     from counterstain.training.tasks.deepliif import exported_deepliif
     from counterstain.training.validate import manifest_set
-    from counterstain.training.weights import FILE, weights_file
 
     model = read_deepliif(folder, epoch=epoch, weights=parse_weights(seg_weights))
     exported = exported_deepliif(model.network, model.panel, model.network.stride_px)

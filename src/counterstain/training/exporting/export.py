@@ -13,10 +13,10 @@ from counterstain.errors import TrainingError
 from counterstain.inference.bundle import Manifest, write_bundle
 from counterstain.options import load_options
 from counterstain.training.checkpoint import MODEL, load_checkpoint
-from counterstain.training.onnx_graph import MAX_GRAPH_BYTES, Shape, differences, with_half_weights, write_onnx
-from counterstain.training.quantise import quantised
+from counterstain.training.exporting.onnx_graph import MAX_GRAPH_BYTES, Shape, differences, with_half_weights, write_onnx
+from counterstain.training.exporting.quantise import quantised
+from counterstain.training.exporting.subpixel import with_faster_convolutions
 from counterstain.training.recipe import TrainOptions, build_task
-from counterstain.training.subpixel import with_faster_convolutions
 from counterstain.training.synthesis.render import Sample
 from counterstain.training.tasks.base import Exported
 

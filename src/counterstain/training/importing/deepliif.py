@@ -16,10 +16,10 @@ from torch import Tensor
 
 from counterstain.errors import TrainingError
 from counterstain.panel import DEFAULT_PANEL, SEGMENTATION, Channel, Colour, Panel
+from counterstain.training.importing.options_file import read_options
+from counterstain.training.importing.torchscript import read_torchscript
 from counterstain.training.networks.deepliif import INPUT, DeepLIIFNetwork, DeepLIIFOptions, segmentation_weights
 from counterstain.training.networks.layers import GeneratorOptions
-from counterstain.training.published.options_file import read_options
-from counterstain.training.published.torchscript import read_torchscript
 
 MODELS = ("DeepLIIF", "DeepLIIFKD")
 """Kinds of published models that have this architecture."""

@@ -1,0 +1,1 @@
+"""Models of other software, read without running anything of them."""
