@@ -126,6 +126,22 @@ def test_the_tissue_area_is_reported(backend):
     assert analysis.tissue_mm2 == pytest.approx(0.09, rel=0.15)
 
 
+def test_a_pale_field_has_a_density_of_all_its_nuclei_on_the_ground_around_them(backend):
+    analysis = analyze(slide_of(disks()), backend)  # too small for the thumbnail to show tissue
+    density = next(score for score in analysis.scores if score.name == "density")
+    assert density.counts == {"nuclei": 4}
+    assert density.area_mm2 == analysis.tissue_mm2 > 0
+    assert density.value == pytest.approx(4 / analysis.tissue_mm2)
+
+
+def test_a_density_without_tissue_and_without_nuclei_says_why(backend):
+    pixels = np.full((400, 400, 3), 240, np.uint8)
+    pixels[::7] = 238
+    analysis = analyze(slide_of(pixels), backend)
+    assert (len(analysis.cells), analysis.tissue_mm2) == (0, 0)
+    assert any("the area of the tissue is 0 mm2, so there is no density" in warning for warning in analysis.warnings)
+
+
 def test_a_slide_at_another_resolution_is_counted_at_the_model_s(backend):
     doubled = np.kron(disks(), np.ones((2, 2, 1), np.uint8))
     analysis = analyze(slide_of(doubled, mpp=0.125), backend)

@@ -26,7 +26,8 @@ class Analysis:
     overview_sha256: str = ""
     """``digest`` of the slide's overview, by which it is known again; empty when nobody looked."""
     tissue_mm2: float | None = None
-    """Area of the tissue on the slide in square millimetres, as seen on a thumbnail; None when it was not looked for."""
+    """Area of the tissue on the slide in square millimetres: what shows on a thumbnail, and the ground around nuclei beside it;
+    None when it was not looked for."""
     regions: tuple[Region, ...] = ()
     """The parts of the slide that were scored on their own."""
     tiles: TileQualities = ()

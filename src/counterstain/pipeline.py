@@ -32,7 +32,7 @@ from counterstain.slides.pixel_size import assumption
 from counterstain.slides.thumbnail import digest, overview
 from counterstain.stitching.canvas import stitch
 from counterstain.stitching.maps import Maps
-from counterstain.tiling.glass import everywhere, find_tissue
+from counterstain.tiling.glass import everywhere, find_tissue, with_nuclei
 from counterstain.tiling.grid import Tile
 from counterstain.tiling.quality import TileQualities, TileQuality, quality_warnings
 
@@ -116,7 +116,8 @@ def analyze(
         workers = workers or this_process(subject, options)
         maps, cells, tiles = _passes(subject, options, workers, work, Ears(on_progress=on_progress, stopwatch=stopwatch))
         with stopwatch("scores"):
-            whole = Population(cells=cells, area_mm2=subject.tissue.area_mm2, resolution=slide.resolution)
+            tissue_mm2 = with_nuclei(subject.tissue, cells["row_um"], cells["col_um"]).area_mm2
+            whole = Population(cells=cells, area_mm2=tissue_mm2, resolution=slide.resolution)
             scores = score_regions(whole, regions.parts, rules)
     return Analysis(
         slide=slide,
@@ -126,7 +127,7 @@ def analyze(
         cells=cells,
         scores=scores,
         overview_sha256=digest(shown),
-        tissue_mm2=subject.tissue.area_mm2,
+        tissue_mm2=tissue_mm2,
         tiles=tiles,
         regions=regions.parts,
         warnings=(*warnings_of(slide, manifest, cells, scores, tiles), *region_warnings(regions, slide.size)),

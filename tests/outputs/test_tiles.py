@@ -47,7 +47,7 @@ def test_a_row_says_where_a_tile_is_and_what_is_wrong_with_it(judged, tmp_path):
     assert {row["has_fold"] for row in (blurred, inked, black)} == {"false"}
     assert black["has_black_border"] == "true"
     assert (inked["row_px"], inked["col_px"], inked["height_px"], inked["width_px"]) == ("0", "8", "8", "8")
-    assert (inked["tissue_share"], inked["fold_share"], inked["tissue_mm2"]) == ("0.5", "0.0333", "0.000002")
+    assert (inked["tissue_share"], inked["fold_share"]) == ("0.5", "0.0333")
 
 
 @pytest.mark.parametrize("mpp", [0.25, 0.5, 0.23, 0.4])
@@ -67,7 +67,6 @@ def test_the_record_sums_the_tiles_up(judged, analysis):
     assert "quality" not in as_json(record(analysis))
     assert as_json(record(judged))["quality"] == {
         "tiles": 3,
-        "tissue_mm2": 0.000006,
         "tissue_shares": {"blur": 0.5, "fold": 0.0111, "pen": 0.1429},
         "flagged_tiles": {"blur": 1, "pen": 1, "fold": 0, "black_border": 1},
     }

@@ -9,7 +9,7 @@ from counterstain.geometry import Box, Size
 from counterstain.slides.array import ArraySlide
 from counterstain.slides.base import Resolution
 from counterstain.slides.thumbnail import thumbnail
-from counterstain.tiling.glass import TISSUE_MPP, Tissue, find_tissue, tiles_with_tissue
+from counterstain.tiling.glass import TISSUE_MPP, Tissue, find_tissue, tiles_with_tissue, with_nuclei
 from counterstain.tiling.grid import TileGrid
 
 MASK = np.random.default_rng(0).random((12, 15)) > 0.9
@@ -121,3 +121,25 @@ def test_a_slide_that_is_all_tissue_is_cut_into_the_tiles_of_the_grid():
     grid = TileGrid(size=Size(157, 190), tile_px=96, margin_px=16, stride_px=8)
     everything = Tissue(mask=np.ones((20, 24), bool), mpp=8.0)
     assert [*tiles_with_tissue(grid, everything, mpp=1.0)] == [*grid]
+
+
+def test_the_ground_around_nuclei_beside_the_tissue_is_tissue_and_that_within_it_stays_as_it_is():
+    mask = np.zeros((20, 30), bool)
+    mask[:, :10] = True
+    tissue = Tissue(mask=mask, mpp=8.0)
+    assert with_nuclei(tissue, np.array([40.0]), np.array([79.9])) == tissue
+    found = with_nuclei(tissue, np.array([84.0, 80.0]), np.array([164.0, 1e6])).mask  # one beyond the mask by rounding
+    rows, cols = np.nonzero(found & ~mask)
+    assert (found[mask].all(), found[10, 17:24].all(), found[10, 24]) == (True, True, False)
+    assert {*zip(rows.tolist(), cols.tolist(), strict=True)} == {
+        (row, col)
+        for row in range(20)
+        for col in range(10, 30)
+        if abs(row - 10) + abs(col - 20) <= 3 or abs(row - 10) + abs(col - 29) <= 3
+    }
+
+
+def test_no_nuclei_and_no_pixels_change_nothing():
+    none = np.zeros(0)
+    for shape in ((0, 0), (4, 4)):
+        assert with_nuclei(Tissue(mask=np.zeros(shape, bool), mpp=8.0), none, none).area_mm2 == 0

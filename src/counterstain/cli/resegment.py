@@ -41,6 +41,7 @@ from counterstain.slides.opening import open_slide
 from counterstain.stitching.maps import Maps
 from counterstain.stitching.work import discard, resume
 from counterstain.stitching.work import record as record_settings
+from counterstain.tiling.glass import find_tissue, with_nuclei
 from counterstain.versions import FORMAT_VERSION, package_versions
 
 
@@ -133,7 +134,8 @@ def segmented(
     settings: Mapping[str, Any],
 ) -> Analysis:
     """Return the analysis of a result whose maps were cut anew, as if the model had run again."""
-    tissue_mm2, tiles = content.slide.tissue_mm2, read_qualities(folder, content, slide)
+    tiles = read_qualities(folder, content, slide)
+    tissue_mm2 = with_nuclei(find_tissue(slide), cells["row_um"], cells["col_um"]).area_mm2
     regions = read_regions(settings["regions"], slide.resolution.sides) if settings["regions"] else NO_REGIONS
     whole = Population(cells=cells, area_mm2=tissue_mm2, resolution=slide.resolution)
     scores = score_regions(whole, regions.parts, scorers(settings["scores"] or DEFAULT))

@@ -19,7 +19,7 @@ from counterstain.scoring.base import Score
 from counterstain.scoring.regions import Region
 from counterstain.slides.base import MppSource, Origin, Resolution
 from counterstain.slides.turning import UPRIGHT
-from counterstain.tiling.quality import FLAGGED_SHARE, tissue_mm2, tissue_shares
+from counterstain.tiling.quality import FLAGGED_SHARE, tissue_shares
 from counterstain.versions import FORMAT_VERSION, package_versions
 
 FILE_NAME = "analysis.json"
@@ -148,7 +148,6 @@ class QualityRecord(Part):
     """What is wrong with the image."""
 
     tiles: int
-    tissue_mm2: float
     tissue_shares: dict[str, float]
     flagged_tiles: dict[str, int]
 
@@ -250,7 +249,6 @@ def _quality(analysis: Analysis) -> dict[str, Any]:
     tiles = analysis.tiles
     return {
         "tiles": len(tiles),
-        "tissue_mm2": round(tissue_mm2(tiles, analysis.maps.mpp), 6),
         "tissue_shares": tissue_shares(tiles),
         "flagged_tiles": {name: sum(name in quality.flags for _, quality in tiles) for name in FLAGGED_SHARE},
     }

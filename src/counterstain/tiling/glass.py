@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from counterstain.geometry import Box
 from counterstain.slides.base import Slide
@@ -18,6 +19,10 @@ TISSUE_MPP = 8.0
 
 AROUND_TISSUE_UM = 32.0
 """How far beyond its tissue a slide is analysed: four pixels of the mask, by whose edge no nucleus is then lost."""
+
+
+AROUND_NUCLEI_PX = 3
+"""Pixels of the mask, 24 um, that are tissue around a nucleus."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +64,28 @@ class Tissue:
         first = [math.floor((start + shown[0]) / scale) for start, shown in ((top, rows), (left, cols))]
         stop = [math.ceil((start + shown[-1] + 1) / scale) for start, shown in ((top, rows), (left, cols))]
         return Box(first[0], first[1], stop[0] - first[0], stop[1] - first[1]).intersection(box)
+
+
+def with_nuclei(tissue: Tissue, row_um: NDArray[np.float64], col_um: NDArray[np.float64]) -> Tissue:
+    """Return the tissue with the ground around nuclei that were found outside it, so that none lies on no area.
+
+    Cells may be too pale, too few or too loose to be seen on a thumbnail. ``AROUND_NUCLEI_PX`` around each of them count, about
+    half of the gap between nuclei that is tissue on a thumbnail.
+
+    Parameters
+    ----------
+    row_um, col_um : (n,) float64, positions of nuclei.
+    """
+    height, width = tissue.mask.shape
+    if not tissue.mask.size:
+        return tissue
+    outside = np.zeros_like(tissue.mask)
+    rows, cols = ((place / tissue.mpp).astype(np.int64) for place in (row_um, col_um))
+    outside[rows.clip(0, height - 1), cols.clip(0, width - 1)] = True
+    outside &= ~tissue.mask
+    if not outside.any():
+        return tissue
+    return replace(tissue, mask=tissue.mask | ndimage.binary_dilation(outside, iterations=AROUND_NUCLEI_PX))
 
 
 def everywhere(tissue: Tissue) -> Tissue:

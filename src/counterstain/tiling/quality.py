@@ -87,11 +87,6 @@ def tile_quality(pixels: NDArray[np.uint8], mpp: float, keep: Box | None = None)
     )
 
 
-def tissue_mm2(tiles: Iterable[tuple[Box, TileQuality]], mpp: float) -> float:
-    """Return the area of the tissue in tiles in square millimetres; boxes count in pixels of ``mpp``."""
-    return sum(quality.tissue * box.size.area for box, quality in tiles) * mpp**2 / 1e6
-
-
 def tissue_shares(tiles: Iterable[tuple[Box, TileQuality]]) -> dict[str, float]:
     """Return the shares of the tissue in tiles that are out of focus (``blur``), folded (``fold``), and inked (``pen``).
 

@@ -8,13 +8,13 @@ from counterstain.files import replacing
 from counterstain.geometry import Box
 from counterstain.slides.base import Slide
 from counterstain.spreadsheets import numbers, opened, read_sheet
-from counterstain.tiling.quality import FLAGGED_SHARE, TileQualities, TileQuality, tissue_mm2
+from counterstain.tiling.quality import FLAGGED_SHARE, TileQualities, TileQuality
 
 FILE_NAME = "tiles.csv"
 PLACE = ("row_px", "col_px", "height_px", "width_px")
 SHARES = {name: f"{name}_share" for name in ("tissue", *FLAGGED_SHARE)}
 FLAGS = {name: f"has_{name}" for name in FLAGGED_SHARE}
-COLUMNS = (*PLACE, "tissue_mm2", *SHARES.values(), *FLAGS.values())
+COLUMNS = (*PLACE, *SHARES.values(), *FLAGS.values())
 
 
 def write_tiles(analysis: Analysis, path: Path) -> None:
@@ -29,7 +29,6 @@ def write_tiles(analysis: Analysis, path: Path) -> None:
             writer.writerow(
                 (
                     *(f"{round(pixels, 3):.10g}" for pixels in place),
-                    f"{tissue_mm2([(box, quality)], analysis.maps.mpp):.6f}",
                     *(f"{getattr(quality, name):.10g}" for name in SHARES),
                     *("true" if name in flags else "false" for name in FLAGS),
                 )
