@@ -11,7 +11,8 @@
     ├── BundleError           a model bundle is incomplete, altered or of an unknown format
     ├── BackendError          a model returned something that is not a map (NaN, wrong shape)
     ├── OutputError           a result cannot be written (no permission, disk full)
-    └── TrainingError         training data or a checkpoint cannot be used
+    ├── TrainingError         training data or a checkpoint cannot be used
+    └── UnexpectedError       a fault of this program, or of a library, that one input brought to light
 
 A message says what was expected and what was found. What to do about it are the ``remedies``: data, as the same remedy is an
 option of a command, a field of a form and a parameter of a function. A foreign error is wrapped with ``raise ... from`` and the
@@ -99,6 +100,10 @@ class OutputError(CounterstainError):
 
 class TrainingError(CounterstainError):
     """Training data, a training configuration or a checkpoint cannot be used."""
+
+
+class UnexpectedError(CounterstainError):
+    """A fault of this program, or of a library, that one input brought to light."""
 
 
 def in_full(error: BaseException) -> str:

@@ -2,6 +2,10 @@
 
 import importlib
 import logging
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -46,7 +50,8 @@ class LazyGroup(click.Group):
         """Run the command; an error of this package ends it with one message and no traceback."""
         logging.getLogger("tifffile").setLevel(logging.CRITICAL + 1)  # what is wrong with a file, its error says
         try:
-            return super().invoke(ctx)
+            with _ended_by_sigterm():
+                return super().invoke(ctx)
         except CounterstainError as error:
             click.echo("\n".join([f"Error: {in_options(error)}", *getattr(error, "__notes__", [])]), err=True)
             return ctx.exit(EXIT_USAGE if isinstance(error, UsageError) else EXIT_FAILED)
@@ -56,6 +61,19 @@ class LazyGroup(click.Group):
             if not _was_interrupted(error):
                 raise
             return _interrupted(ctx)
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM, which batch systems send, end the block as Ctrl-C does; where there is another main thread, do nothing."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
 
 
 def _interrupted(ctx: click.Context) -> Any:

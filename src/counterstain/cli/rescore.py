@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,13 @@ import click
 from counterstain.cells.classify import classify
 from counterstain.cells.table import CellTable
 from counterstain.cli.console import show_columns, show_error, show_warning
-from counterstain.errors import CounterstainError, in_full
+from counterstain.jobs.boundary import Fault, attempted
+from counterstain.jobs.document import failed_entry
 from counterstain.results.opening import read_cells, results_in
 from counterstain.results.part import as_json
 from counterstain.results.record import Record, ScoreRecord
 from counterstain.results.scores import FILE_NAME, Rescored, write_scores
+from counterstain.results.summary import Failure
 from counterstain.scoring.base import Population
 from counterstain.scoring.names import DEFAULT, HEADINGS, MAIN, scorers
 from counterstain.scoring.region_files import read_regions
@@ -36,18 +39,17 @@ def rescore(folder: Path, settings: Mapping[str, Any]) -> bool:
     if settings["regions"]:
         read_regions(settings["regions"], mpp=1.0)  # a file that is wrong for every slide is refused before any work
     written: list[tuple[Path, Rescored]] = []
-    failures: list[tuple[Path, CounterstainError]] = []
+    failures: list[Failure] = []
     for path, content in results:
-        try:
-            written.append((path, _rescore_one(path, content, settings)))
-        except CounterstainError as error:
-            failures.append((path, error))
-            show_error(str(path), error)
+        made = attempted(partial(_rescore_one, path, content, settings))
+        if isinstance(made, Fault):
+            failures.append(made.failure(path.name, content.slide.source))
+            show_error(str(path), made.error)
+        else:
+            written.append((path, made))
     if settings["as_json"]:
         done = [{"status": "done", "name": path.name, "folder": str(path), **as_json(content)} for path, content in written]
-        failed = [
-            {"status": "failed", "name": path.name, "folder": str(path), "error": in_full(error)} for path, error in failures
-        ]
+        failed = [failed_entry(failure) for failure in failures]
         document = {"format_version": FORMAT_VERSION, "images": [*done, *failed]}
         sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=True, allow_nan=False) + "\n")
     elif not settings["quiet"]:

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,12 @@ from counterstain.cells.table import CellTable
 from counterstain.cli.console import show_error, show_summary, show_warning
 from counterstain.cli.progress import progress_bars
 from counterstain.cli.run import CELL_OPTIONS
-from counterstain.errors import ELSEWHERE, CounterstainError, UsageError, in_full
+from counterstain.errors import ELSEWHERE, CounterstainError, UsageError
 from counterstain.files import claimed, explained
 from counterstain.inference.bundle import Manifest
 from counterstain.inference.stopwatch import Stopwatch
+from counterstain.jobs.boundary import Fault, attempted
+from counterstain.jobs.document import failed_entry
 from counterstain.jobs.listening import ImageListener
 from counterstain.outputs.names import check_formats, default_formats, formats_for
 from counterstain.passes.workers import CELLS
@@ -67,14 +70,14 @@ def resegment(folder: Path, out: Path, settings: Mapping[str, Any]) -> bool:
     failures = []
     with progress_bars(len(results), quiet=settings["quiet"] or settings["as_json"], as_json=False) as bars:
         for path, content in results:
-            bar, failed = bars.begin(path.name), True
-            try:
-                done.append((path.name, _one(path, content, out / path.name, options, settings, bar)))
-                failed = False
-            except (CounterstainError, OSError) as error:
-                failures.append(Failure(name=path.name, source=content.slide.source, error=in_full(error)))
-                show_error(str(path), error)
-            bar.end(failed=failed)
+            heard = bars.begin(path.name)
+            made = attempted(partial(_one, path, content, out / path.name, options, settings, heard))
+            if isinstance(made, Fault):
+                failures.append(made.failure(path.name, content.slide.source))
+                show_error(str(path), made.error)
+            else:
+                done.append((path.name, made))
+            heard.end(failed=isinstance(made, Fault))
     write_summary(out, {name for name, _ in done}, failures)
     _show(done, failures, out, settings)
     return bool(failures)
@@ -185,7 +188,7 @@ def _slide_of(content: Record, default_mpp: float, named: Path | None) -> Slide:
 def _show(done: list[tuple[str, Record]], failures: list[Failure], out: Path, settings: Mapping[str, Any]) -> None:
     if settings["as_json"]:
         images = [{"status": "done", "name": name, "folder": str(out / name), **as_json(content)} for name, content in done]
-        failed = [{"status": "failed", "name": failure.name, "error": failure.error} for failure in failures]
+        failed = [failed_entry(failure) for failure in failures]
         document = {"format_version": FORMAT_VERSION, "out": str(out), "images": [*images, *failed]}
         sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=True, allow_nan=False) + "\n")
     if settings["quiet"] or settings["as_json"]:

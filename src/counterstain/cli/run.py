@@ -18,16 +18,16 @@ from counterstain.files import explained
 from counterstain.geometry import mpp_of_magnification
 from counterstain.inference.names import load_backend
 from counterstain.jobs.batch import Job, Outcome, run_batch
+from counterstain.jobs.boundary import fault_of
 from counterstain.jobs.document import document
 from counterstain.jobs.inputs import find_inputs
 from counterstain.jobs.listening import SILENCE, Listener
 from counterstain.jobs.run_log import RunLog
 from counterstain.outputs.names import check_formats, default_formats, skipped_formats
 from counterstain.pipeline import AnalyzeOptions
-from counterstain.results.summary import Failure, write_summary
+from counterstain.results.summary import write_summary
 from counterstain.scoring.names import DEFAULT, scorers
 from counterstain.scoring.region_files import read_regions
-from counterstain.slides.opening import as_unicode
 
 SLIDES_AT_ONCE = 3
 """On a cluster: one whose results are written, one whose last tiles or blocks are done, and one for all other workers. The
@@ -49,7 +49,7 @@ def analyze_paths(named: tuple[str, ...], out: Path, settings: Mapping[str, Any]
     if shard:  # names are given to all images first, so that no two shards write to one folder
         inputs, faults = shard.of(inputs), shard.of(faults)
     outcome = Outcome(
-        failures=[Failure(name="", source=as_unicode(name), error=as_unicode(str(error))) for name, error in faults],
+        failures=[fault_of(error).failure("", name) for name, error in faults],
         log=RunLog(out, shard, OnTheConsole(SILENCE)),
     )
     for name, error in faults:
@@ -113,9 +113,13 @@ def run_and_report(
     model = {"name": job.backend.manifest.name, "version": job.backend.manifest.version, "fingerprint": job.backend.fingerprint}
     outcome.log.started(settings, model, images)
     for failure in outcome.failures:  # what was named and is not there
-        outcome.log.failed(failure.name, failure.source, failure.error)
+        outcome.log.failed(failure)
     with listening(images, quiet=quiet or as_json, as_json=settings.get("progress") == "json") as listener:
-        run(listener)
+        try:
+            run(listener)
+        except KeyboardInterrupt:
+            outcome.log.interrupted(len(outcome.records) - len(outcome.kept), len(outcome.failures))
+            raise
     outcome.log.ended(len(outcome.records) - len(outcome.kept), len(outcome.failures))
     summary = write_summary(job.out, {name for name, _ in outcome.records} - outcome.kept, outcome.failures)
     if not quiet:

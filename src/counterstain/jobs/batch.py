@@ -7,9 +7,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from counterstain.errors import CounterstainError, SlideError, in_full
 from counterstain.files import claimed
 from counterstain.inference.backend import Backend
+from counterstain.jobs.boundary import attempted
 from counterstain.jobs.inputs import Input
 from counterstain.jobs.kept import kept_result
 from counterstain.jobs.listening import ImageListener, Listener
@@ -80,29 +80,23 @@ class Outcome:
     def failed(self, failure: Failure) -> None:
         """Add an input that has no result."""
         self.failures.append(failure)
-        self.log.failed(failure.name, failure.source, failure.error)
+        self.log.failed(failure)
 
 
 def run_batch(inputs: list[Input], job: Job, outcome: Outcome, listener: Listener) -> None:
     """Analyse every input and add what came of it to ``outcome``, in the order of the inputs.
 
-    Only errors that belong to one input are passed over; anything else is a fault of this program and is raised.
+    Whatever error one input brings about is its own: it is said, and the others are done.
     """
     inhabited = homes(item.path for item in inputs)
 
     def one(item: Input) -> None:
         heard = listener.begin(item.name)
-        failed = True
-        try:
-            check_apart(job.out / item.name, inhabited)
-            with claimed(job.out / item.name):
-                analyse_file(item, job, outcome, heard)
-            failed = False
-        except (CounterstainError, OSError, MemoryError) as error:
-            fault = in_words(error)
-            outcome.failed(failure(item, fault))
-            listener.failed(str(item.path), fault)
-        heard.end(failed=failed)
+        fault = attempted(lambda: _claimed(item, job, outcome, heard, inhabited))
+        if fault:
+            outcome.failed(fault.failure(item.name, item.path))
+            listener.failed(str(item.path), fault.error)
+        heard.end(failed=fault is not None)
 
     at_once(one, inputs, job.at_once, job.stop)
     order = {item.name: number for number, item in enumerate(inputs)}
@@ -131,18 +125,11 @@ def at_once(work: Callable[[Input], None], inputs: list[Input], threads: int, st
                 pool.shutdown(wait=False, cancel_futures=True)
 
 
-def in_words(error: Exception) -> Exception:
-    """Return an error of the system as one that a person can read; any other as it is."""
-    if isinstance(error, MemoryError):
-        return SlideError("the memory of this computer is too small for it; save it as a tiled, pyramidal TIFF, or cut it")
-    if isinstance(error, OSError) and error.strerror:
-        return SlideError(": ".join(str(part) for part in (error.filename, error.strerror) if part))
-    return error
-
-
-def failure(item: Input, error: Exception) -> Failure:
-    """Return what the summary says of an input that has no result."""
-    return Failure(name=item.name, source=as_unicode(item.path), error=as_unicode(in_full(error)))
+def _claimed(item: Input, job: Job, outcome: Outcome, heard: ImageListener, inhabited: frozenset[Path]) -> None:
+    """Analyse one file while nobody else may write to its folder."""
+    check_apart(job.out / item.name, inhabited)
+    with claimed(job.out / item.name):
+        analyse_file(item, job, outcome, heard)
 
 
 def analyse_file(item: Input, job: Job, outcome: Outcome, heard: ImageListener) -> None:

@@ -1,10 +1,12 @@
 """What came of a run as one JSON document: for a program that started it, or for a page that shows it."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from counterstain.jobs.batch import Outcome
 from counterstain.results.part import as_json
+from counterstain.results.summary import Failure
 from counterstain.slides.opening import as_unicode
 from counterstain.versions import FORMAT_VERSION
 
@@ -20,13 +22,22 @@ def document(out: Path, outcome: Outcome, summary: Path) -> dict[str, Any]:
         }
         for name, content in outcome.records
     ]
-    failed = [
-        {"status": "failed", "name": failure.name, "source": failure.source, "error": failure.error}
-        for failure in outcome.failures
-    ]
+    failed = [failed_entry(failure) for failure in outcome.failures]
     return {
         "format_version": FORMAT_VERSION,
         "out": as_unicode(out),
         "summary": as_unicode(summary),
         "images": [*done, *failed],
+    }
+
+
+def failed_entry(failure: Failure) -> dict[str, Any]:
+    """Return what stands among the images for one that has no result."""
+    return {
+        "status": "failed",
+        "name": failure.name,
+        "source": failure.source,
+        "error": failure.error,
+        "type": failure.kind,
+        "remedies": [{key: value for key, value in asdict(remedy).items() if value} for remedy in failure.remedies],
     }

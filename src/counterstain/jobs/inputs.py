@@ -1,6 +1,7 @@
 """From what the user named to images and the names of their output folders."""
 
 import glob
+import re
 import sys
 from collections import Counter
 from dataclasses import dataclass
@@ -8,10 +9,12 @@ from pathlib import Path
 
 from counterstain.errors import ELSEWHERE, SlideError, UnreadableSlideError, UsageError
 from counterstain.results.folder import is_output
-from counterstain.results.summary import FILE_NAME
 from counterstain.slides.companions import without_companions
 from counterstain.slides.opening import SLIDE_SUFFIXES, as_unicode, slide_name
 from counterstain.slides.sniffing import is_ome_zarr, is_zarr
+
+OUR_FILES = re.compile(r"summary\.csv|analysis\.json|counterstain(-\d+-of-\d+)?\.log", re.IGNORECASE)
+"""Names of the files that stand, or are looked for, where the folders of results stand."""
 
 MAX_NAME_ROUNDS = 40
 """How many parent folders may be needed to tell two inputs apart."""
@@ -55,16 +58,28 @@ def folder_names(paths: list[Path]) -> list[str]:
     """Return a different folder name for each path: its stem, and where stems meet as much more of the path as is needed.
 
     ``a/x.png`` and ``b/x.png`` become ``a_x`` and ``b_x``; ``x.png`` and ``x.jpg`` become ``x_png`` and ``x_jpg``. Names that
-    differ only in case count as the same, as they do on some disks. No folder is hidden or has the name of the summary.
+    differ only in case count as the same, as they do on some disks; paths that do are numbered: ``X.PNG`` and ``x.png`` become
+    ``X`` and ``x_2``. No folder is hidden or has the name of a file that stands beside it. The order of the paths changes no
+    name.
     """
     rounds = [0] * len(paths)
+    ends = _numbers([str(path.absolute()) for path in paths])
     for _ in range(MAX_NAME_ROUNDS):
-        names = [_candidate(path, round_) for path, round_ in zip(paths, rounds, strict=True)]
+        names = [f"{_candidate(path, round_)}{end}" for path, round_, end in zip(paths, rounds, ends, strict=True)]
         uses = Counter(name.casefold() for name in names)
         if len(uses) == len(names):
             return names
         rounds = [round_ + (uses[name.casefold()] > 1) for name, round_ in zip(names, rounds, strict=True)]
     raise UsageError("some inputs have names too alike for folders of their own", ELSEWHERE)
+
+
+def _numbers(texts: list[str]) -> list[str]:
+    """Return an ending for each text: none, or ``_2`` and on for texts that differ from others in case alone."""
+    alike: dict[str, list[str]] = {}
+    for text in sorted(set(texts)):
+        alike.setdefault(text.casefold(), []).append(text)
+    places = [alike[text.casefold()].index(text) for text in texts]
+    return [f"_{place + 1}" if place else "" for place in places]
 
 
 def _images_behind(name: str) -> list[Path]:
@@ -101,10 +116,10 @@ def _is_image(path: Path) -> bool:
 
 
 def _visible(stem: str) -> str:
-    """Return a name that a disk takes, for a folder that is not hidden, is no way up and is not the file of the summary."""
+    """Return a name that a disk takes, for a folder that is not hidden, is no way up and not the place of a file of ours."""
     encoding = sys.getfilesystemencoding()
     visible = stem.encode(encoding, "replace").decode(encoding).lstrip(".") or "image"
-    return f"{visible}_image" if visible.casefold() == FILE_NAME else visible
+    return f"{visible}_image" if OUR_FILES.fullmatch(visible) else visible
 
 
 def _suffixes() -> str:

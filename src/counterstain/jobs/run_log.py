@@ -15,6 +15,7 @@ from counterstain.jobs.listening import SILENCE, Listener
 from counterstain.jobs.shard import Shard
 from counterstain.results.part import as_json, finite
 from counterstain.results.record import Record
+from counterstain.results.summary import Failure
 from counterstain.versions import package_versions
 
 FILE_NAME = "counterstain.log"
@@ -37,8 +38,8 @@ class RunLog:
 
     def started(self, options: Mapping[str, Any], model: Mapping[str, str], images: int) -> None:
         """Tell what the run was asked, of which model and versions."""
-        plain = {name: value if isinstance(value, str | int | float | None) else str(value) for name, value in options.items()}
-        self._add("start", {"versions": package_versions(), "bundle": dict(model), "options": plain, "images": images})
+        asked = {name: _plain(value) for name, value in options.items()}
+        self._add("start", {"versions": package_versions(), "bundle": dict(model), "options": asked, "images": images})
 
     def done(self, name: str, content: Record) -> None:
         """Tell of an image that is done."""
@@ -52,13 +53,21 @@ class RunLog:
         """Tell of an image whose result was there already."""
         self._add("kept", {"name": name, "source": source})
 
-    def failed(self, name: str, source: str, error: str) -> None:
-        """Tell of an image that failed."""
-        self._add("failed", {"name": name, "source": source, "error": error})
+    def failed(self, failure: Failure) -> None:
+        """Tell of an image that failed, with the traceback of an error that was not expected."""
+        told = {"name": failure.name, "source": failure.source, "error": failure.error, "type": failure.kind}
+        self._add("failed", {**told, "traceback": failure.traceback} if failure.traceback else told)
+
+    def interrupted(self, done: int, failed: int) -> None:
+        """Tell that the run was stopped before its end, by Ctrl-C or by a signal."""
+        self._add("interrupted", self._ending(done, failed))
 
     def ended(self, done: int, failed: int) -> None:
         """Tell that the run has come to its end; a run without such a line was stopped."""
-        self._add("end", {"done": done, "failed": failed, "seconds": round(time.monotonic() - self._start, 3)})
+        self._add("end", self._ending(done, failed))
+
+    def _ending(self, done: int, failed: int) -> dict[str, Any]:
+        return {"done": done, "failed": failed, "seconds": round(time.monotonic() - self._start, 3)}
 
     def _add(self, event: str, more: dict[str, Any]) -> None:
         line = {"time": datetime.now(UTC).isoformat(timespec="seconds"), "run": self._run, "event": event, **finite(more)}
@@ -74,3 +83,10 @@ class RunLog:
         except OutputError as error:
             self._is_broken = True
             self._listener.warned(self._path.name, f"{error}; the run goes on without a log")
+
+
+def _plain(value: Any) -> Any:
+    """Return the value of an option made of JSON's own types: lists stay lists, and a path or a share is its text."""
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return value if isinstance(value, str | int | float | None) else str(value)

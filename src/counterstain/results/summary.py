@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from counterstain.errors import Remedy
 from counterstain.files import replacing
 from counterstain.results.record import Record, ScoreRecord, SlideRecord, read_record
 from counterstain.scoring.names import MAIN
@@ -47,6 +48,13 @@ class Failure:
     name: str
     source: str
     error: str
+    """What happened and what to do about it."""
+    kind: str = ""
+    """Name of the type of the error."""
+    remedies: tuple[Remedy, ...] = ()
+    """What to do about it, as data."""
+    traceback: str = ""
+    """Where it was raised; empty where ``error`` says all that there is to say."""
 
 
 def write_summary(folder: Path, done: set[str], failures: list[Failure]) -> Path:
