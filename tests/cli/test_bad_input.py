@@ -330,9 +330,10 @@ def test_a_fault_of_the_program_is_not_hidden(good, analyze, monkeypatch):
             raise ZeroDivisionError
 
     monkeypatch.setitem(backend_names.BACKENDS, "classical", lambda threads: Broken())
-    with pytest.raises(ZeroDivisionError):
-        analyze("good.png")
-    assert entries(good.parent / "out") == ["counterstain.log"]
+    result = analyze("good.png")
+    assert result.exit_code == 1
+    assert "an error that was not expected here, ZeroDivisionError" in result.stderr
+    assert entries(good.parent / "out") == ["counterstain.log", "summary.csv"]
 
 
 def test_notes_of_an_error_are_shown_and_in_the_summary(good, analyze, monkeypatch):

@@ -16,6 +16,7 @@ from counterstain.cli import progress
 from counterstain.cli.progress import JsonLines, Pace, TerminalBars, progress_bars
 from counterstain.jobs.run_log import FILE_NAME, RunLog
 from counterstain.progress import Progress
+from counterstain.results.summary import Failure
 
 
 @pytest.fixture
@@ -115,7 +116,7 @@ def test_lines_of_slides_at_work_at_once_are_whole_and_name_their_slide(capsys):
 def test_lines_of_the_log_that_are_written_at_once_are_whole(tmp_path):
     log = RunLog(tmp_path)
     with ThreadPoolExecutor(8) as pool:
-        [*pool.map(lambda number: log.failed(f"{number}", "x" * 5000, "odd"), range(100))]
+        [*pool.map(lambda number: log.failed(Failure(name=f"{number}", source="x" * 5000, error="odd")), range(100))]
     told = [json.loads(line)["name"] for line in (tmp_path / FILE_NAME).read_text().splitlines()]
     assert sorted(map(int, told)) == [*range(100)]
 
