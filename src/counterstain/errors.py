@@ -6,6 +6,7 @@
     ├── UsageError            the request itself is wrong: an unknown name, a threshold out of range
     ├── SlideError            one input cannot be used; the others of a batch go on
     │   ├── UnreadableSlideError     missing, empty, truncated, not an image, a decompression bomb
+    │   │   └── DamagedTileError         one tile; readers name it and go on with the others
     │   ├── UnsupportedSlideError    a valid image of a kind that is refused (CMYK, animated, ...)
     │   └── MissingResolutionError   a whole slide that does not say its micrometres per pixel
     ├── BundleError           a model bundle is incomplete, altered or of an unknown format
@@ -76,6 +77,10 @@ class SlideError(CounterstainError):
 
 class UnreadableSlideError(SlideError):
     """The file is missing, empty, truncated, not an image, or too large to decode safely."""
+
+
+class DamagedTileError(UnreadableSlideError):
+    """One tile of a slide cannot be decoded. Readers name it (``Slide.damage``) and go on with the others."""
 
 
 class UnsupportedSlideError(SlideError):

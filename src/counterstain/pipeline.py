@@ -14,7 +14,7 @@ from counterstain.analysis import Analysis
 from counterstain.cells.decoders.names import decoder_class
 from counterstain.cells.segment import CellOptions, area_warning, segment
 from counterstain.cells.table import CellColumns, CellTable
-from counterstain.errors import CounterstainError, Remedy, SlideError, UsageError
+from counterstain.errors import CounterstainError, Remedy, SlideError, UnreadableSlideError, UsageError
 from counterstain.geometry import Size
 from counterstain.inference.backend import Backend, available_threads
 from counterstain.inference.bundle import Manifest
@@ -32,9 +32,9 @@ from counterstain.slides.pixel_size import assumption
 from counterstain.slides.thumbnail import digest, overview
 from counterstain.stitching.canvas import stitch
 from counterstain.stitching.maps import Maps
-from counterstain.tiling.glass import everywhere, find_tissue, with_nuclei
+from counterstain.tiling.glass import damage_in_tiles, everywhere, find_tissue, with_nuclei, without_damage
 from counterstain.tiling.grid import Tile
-from counterstain.tiling.quality import TileQualities, TileQuality, quality_warnings
+from counterstain.tiling.quality import TileQualities, TileQuality, damaged_share, quality_warnings
 
 MIN_SIDE_UM = 4.0
 """Images with a shorter side cannot hold a nucleus."""
@@ -66,6 +66,9 @@ class AnalyzeOptions:
     threads: int | None = None
     """CPU threads that cut nuclei, of which no more than ``MOST_CUTTING_THREADS`` are used; None takes those that the process
     may use. Those of the model are the model's."""
+    max_damaged_share: float = 0.05
+    """The largest share, 0 to 1, of what is analysed that may be damaged in the file: what cannot be decoded is left out and
+    warned of up to here, and the slide fails beyond."""
     restart: bool = False
     """Whether an interrupted run with other settings is thrown away, not refused."""
 
@@ -115,8 +118,9 @@ def analyze(
             subject = Subject(slide=slide, backend=backend, tissue=find_tissue(slide))
         workers = workers or this_process(subject, options)
         maps, cells, tiles = _passes(subject, options, workers, work, Ears(on_progress=on_progress, stopwatch=stopwatch))
+        tissue = without_damage(subject.tissue, damage_in_tiles(slide, tiles, manifest.mpp), manifest.mpp)
         with stopwatch("scores"):
-            tissue_mm2 = with_nuclei(subject.tissue, cells["row_um"], cells["col_um"]).area_mm2
+            tissue_mm2 = with_nuclei(tissue, cells["row_um"], cells["col_um"]).area_mm2
             whole = Population(cells=cells, area_mm2=tissue_mm2, resolution=slide.resolution)
             scores = score_regions(whole, regions.parts, rules)
     return Analysis(
@@ -156,6 +160,7 @@ def _passes(subject: Subject, options: AnalyzeOptions, workers: Workers, work: P
     errand = errand_for(chosen, options.cells, work, modalities=options.modalities)
     maps = begun(chosen, errand, restart=options.restart)
     tiles = infer_missing(chosen, errand, workers, ears)
+    check_damage(subject.slide, tiles, maps.mpp, most=options.max_damaged_share)
     return maps, cut_missing(chosen, maps, options.cells, errand, workers, ears), tiles
 
 
@@ -171,9 +176,29 @@ def passes_in_memory(subject: Subject, options: AnalyzeOptions, ears: Ears) -> F
 
     tiles = infer(slide, backend, grid, batch_size=options.batch_size, on_tile=done, stopwatch=ears.stopwatch)
     maps = stitch(tiles, size=grid.size, mpp=manifest.mpp, panel=manifest.panel)
+    check_damage(slide, tuple(qualities), manifest.mpp, most=options.max_damaged_share)
     with ears.stopwatch("cells"):
         cells = segment(slide, maps, options.cells, decoder=manifest.decoder, threads=cutting_threads(options.threads))
     return maps, cells, tuple(qualities)
+
+
+def check_damage(slide: Slide, tiles: TileQualities, mpp: float, *, most: float) -> None:
+    """Check that no more than a share of the area of tiles, whose boxes count in pixels of ``mpp``, is damaged.
+
+    Raises
+    ------
+    UnreadableSlideError
+        More is; the message names the share and the first damage.
+    """
+    share = damaged_share(tiles)
+    if share > most:
+        reason = next((damage.reason for damage in damage_in_tiles(slide, tiles, mpp)), "not found again")
+        raise UnreadableSlideError(
+            f"{slide.name} is damaged: {100 * share:.3g} % of what was analysed cannot be decoded, and at most "
+            f"{100 * most:g} % may be left out; the first fault: {reason}",
+            Remedy("copy the file again from where it came"),
+            Remedy("allow more", "max_damaged_share", "0.2"),
+        )
 
 
 def cutting_threads(threads: int | None) -> int:

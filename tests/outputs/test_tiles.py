@@ -7,7 +7,7 @@ import pytest
 
 from counterstain.errors import OutputError
 from counterstain.geometry import Box
-from counterstain.outputs.tables.tiles import COLUMNS, read_tiles, write_tiles
+from counterstain.outputs.tables.tiles import ADDED, COLUMNS, read_tiles, write_tiles
 from counterstain.results import record as record_module
 from counterstain.results.folder import write_folder
 from counterstain.results.opening import read_qualities, results_in
@@ -41,7 +41,7 @@ def rows_of(path):
 def test_a_row_says_where_a_tile_is_and_what_is_wrong_with_it(judged, tmp_path):
     write_tiles(judged, tmp_path / "tiles.csv")
     blurred, inked, black = rows_of(tmp_path / "tiles.csv")
-    assert tuple(blurred) == COLUMNS
+    assert tuple(blurred) == tuple(name for name in COLUMNS if name not in ADDED)
     assert [row["has_blur"] for row in (blurred, inked, black)] == ["true", "false", "false"]
     assert [row["has_pen"] for row in (blurred, inked, black)] == ["false", "true", "false"]
     assert {row["has_fold"] for row in (blurred, inked, black)} == {"false"}
@@ -70,6 +70,20 @@ def test_the_record_sums_the_tiles_up(judged, analysis):
         "tissue_shares": {"blur": 0.5, "fold": 0.0111, "pen": 0.1429},
         "flagged_tiles": {"blur": 1, "pen": 1, "fold": 0, "black_border": 1},
     }
+
+
+def test_damage_has_columns_of_its_own_where_there_is_any(judged, tmp_path):
+    (box, first), *others = TILES
+    damaged = ((box, dataclasses.replace(first, damaged=0.25)), *others)
+    analysis = dataclasses.replace(judged, tiles=damaged)
+    write_tiles(analysis, tmp_path / "tiles.csv")
+    assert [row["damaged_share"] for row in rows_of(tmp_path / "tiles.csv")] == ["0.25", *("0" for _ in others)]
+    assert [row["has_damaged"] for row in rows_of(tmp_path / "tiles.csv")] == ["true", *("false" for _ in others)]
+    assert read_tiles(tmp_path / "tiles.csv", judged.slide, judged.maps.mpp) == damaged
+    quality = as_json(record(analysis))["quality"]
+    assert (quality["flagged_tiles"]["damaged"], 0 < quality["damaged_share"] < 0.25) == (1, True)
+    write_tiles(judged, tmp_path / "tiles.csv")
+    assert "damaged_share" not in rows_of(tmp_path / "tiles.csv")[0]
 
 
 def test_tiles_are_read_from_results_that_have_them(judged, tmp_path):

@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import re
 import shutil
 import zipfile
 
@@ -195,20 +196,37 @@ def test_a_corrupt_chunk_is_named_and_the_others_are_read(tmp_path, monkeypatch,
     with open_slide(folder) as slide:
         np.testing.assert_array_equal(slide.read(Box(0, 0, 48, 131), MPP), tissue()[:48])
         message = r"cannot decode rows 48 to 95, columns 96 to 130 of level 0 \(0\) of .*a\.zarr"
-        with pytest.raises(UnreadableSlideError, match=message):
-            slide.read(Box(50, 100, 5, 5), MPP)
+        assert (slide.read(Box(50, 100, 5, 5), MPP) == 255).all()
+        (damage,) = slide.damage(Box(40, 90, 20, 20), MPP)
+        assert damage.box == Box(48, 96, 12, 14)
+        assert re.search(message, damage.reason)
+        assert not slide.damage(Box(0, 0, 48, 131), MPP)
 
 
-def test_a_chunk_that_is_not_stored_has_the_value_that_the_array_names(tmp_path):
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+@pytest.mark.parametrize("in_zip", [False, True])
+def test_a_chunk_that_is_not_stored_is_damage_whatever_the_value_that_the_array_names(tmp_path, monkeypatch, version, in_zip):
+    monkeypatch.setattr(ome_zarr, "TILE_PX", 1)
+    folder = write(tmp_path / "a.zarr", version)
+    (folder / ("0/0.1.2" if version == "0.4" else "0/c/0/1/2")).unlink()
+    path = zipped(folder) if in_zip else folder
+    with open_slide(path) as slide:
+        assert (slide.read(Box(50, 100, 5, 5), MPP) == 255).all()
+        (damage,) = slide.damage(Box(50, 100, 5, 5), MPP)
+        assert "is not in the store" in damage.reason
+
+
+def test_a_chunk_that_is_not_stored_in_one_colour_only_is_damage(tmp_path, monkeypatch):
+    monkeypatch.setattr(ome_zarr, "TILE_PX", 1)
     folder = write(tmp_path / "a.zarr", steps=(1,))
     stated = json.loads((folder / "0/.zarray").read_text())
     (folder / "0/.zarray").write_text(json.dumps(stated | {"fill_value": 255}))
-    for channel in "012":
-        (folder / f"0/{channel}.0.0").unlink()
+    (folder / "0/1.0.0").unlink()
     expected = tissue()
     expected[:48, :48] = 255
     with open_slide(folder) as slide:
         np.testing.assert_array_equal(slide.read(Box.whole(slide.size), MPP), expected)
+        assert [damage.box for damage in slide.damage(Box.whole(slide.size), MPP)] == [Box(0, 0, 48, 48)]
 
 
 class TestFaults:

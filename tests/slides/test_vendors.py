@@ -11,8 +11,8 @@ import vendor_slides as vendors
 from conformance.slide import LABEL, SlideConformance
 from czi_slides import UNCOMPRESSED, write_czi
 
-from counterstain.errors import UnreadableSlideError
 from counterstain.geometry import Box, Size
+from counterstain.slides import openslide as openslide_module
 from counterstain.slides.base import Resolution
 from counterstain.slides.opening import open_slide
 from counterstain.slides.openslide import OpenSlideSlide
@@ -132,17 +132,54 @@ def test_a_slide_whose_pixel_size_cannot_be_believed_has_that_of_its_objective(t
         assert slide.resolution == Resolution(0.5, "metadata")
 
 
-@pytest.mark.parametrize("writer", [vendors.write_aperio, vendors.write_philips, vendors.write_ventana])
-def test_a_corrupt_tile_is_named_with_its_place(tmp_path, writer):
-    path = writer(tmp_path / "slide", picture(), MPP)
+def damage_tile(path, level, number):
+    """Overwrite one tile of a level."""
     with tifffile.TiffFile(path) as tiff:
-        page = next(page for page in tiff.pages if page.is_tiled)
-        start, count = page.dataoffsets[-1], page.databytecounts[-1]
+        page = [page for page in tiff.pages if page.is_tiled][level]
+        start, count = page.dataoffsets[number], page.databytecounts[number]
     content = bytearray(path.read_bytes())
     content[start : start + count] = b"\xff" * count
     path.write_bytes(content)
+
+
+TILED = ((vendors.write_aperio, 32), (vendors.write_philips, 16), (vendors.write_ventana, 32))
+
+
+@pytest.mark.parametrize(("writer", "side"), TILED)
+def test_a_corrupt_tile_is_named_and_white_and_the_others_are_read_before_and_after(tmp_path, monkeypatch, writer, side):
+    monkeypatch.setattr(openslide_module, "TILE_PX", side)  # of a format that does not state it
+    path = writer(tmp_path / "slide", picture(), MPP)
     with open_slide(path) as slide:
-        assert slide.read(Box(0, 0, 30, 40), MPP).shape == (30, 40, 3)
-        message = r"rows 120 to 127, columns 180 to 191 of level 0 of .*slide\."
-        with pytest.raises(UnreadableSlideError, match=message):
-            slide.read(Box(120, 180, 8, 12), MPP)
+        whole = slide.read(Box.whole(slide.size), MPP)
+    damage_tile(path, 0, -1)
+    tile = Box(128 - side, 192 - side, side, side)
+    expected = whole.copy()
+    expected[tile.slices] = 255
+    with open_slide(path) as slide:
+        for _ in range(2):
+            np.testing.assert_array_equal(slide.read(Box.whole(slide.size), MPP), expected)
+            (damage,) = slide.damage(Box.whole(slide.size), MPP)
+            assert damage.box == tile
+            assert f"rows {tile.row} to 127, columns {tile.col} to 191 of level 0 of " in damage.reason
+            np.testing.assert_array_equal(slide.read(Box(0, 0, 96, 192), MPP), whole[:96])
+            assert not slide.damage(Box(0, 0, 96, 192), MPP)
+        assert [damage.box for damage in slide.damage(Box(118, 150, 8, 36), MPP)] == [Box(118, tile.col, 8, 186 - tile.col)]
+
+
+@pytest.mark.parametrize(("writer", "side"), TILED)
+def test_a_corrupt_tile_of_a_smaller_level_is_made_from_the_larger_one_and_is_no_damage(tmp_path, monkeypatch, writer, side):
+    monkeypatch.setattr(openslide_module, "TILE_PX", side)
+    path = writer(tmp_path / "slide", picture(), MPP)
+    damage_tile(path, 1, 0)
+    with open_slide(path) as slide:
+        half = Box(0, 0, 64, 96)
+        pixels = slide.read(half, 2 * MPP)
+        assert not slide.damage(half, 2 * MPP)
+        mean = picture().reshape(64, 2, 96, 2, 3).mean(axis=(1, 3))
+        assert np.abs(pixels[2:30, 2:30] - mean[2:30, 2:30]).mean() < 12
+    damage_tile(path, 0, 0)
+    with open_slide(path) as slide:
+        assert (slide.read(half, 2 * MPP)[: side // 2 - 4, : side // 2 - 4] == 255).all()
+        (damage,) = slide.damage(half, 2 * MPP)
+        assert damage.box.intersection(Box(0, 0, side // 2, side // 2)) == Box(0, 0, side // 2, side // 2)
+        assert damage.box.size.area < (side // 2 + 8) ** 2

@@ -15,7 +15,7 @@ from counterstain.images import DAB, HEMATOXYLIN, optical_density
 from counterstain.tiling.quality import FLAGGED_SHARE, NOTICEABLE_SHARE, TileQuality, quality_warnings, tile_quality
 
 SIDE, MPP = 512, 0.25
-CLEAN = {"blur": 0.0, "pen": 0.0, "fold": 0.0, "black_border": 0.0}
+CLEAN = {"blur": 0.0, "pen": 0.0, "fold": 0.0, "black_border": 0.0, "damaged": 0.0}
 
 
 @cache

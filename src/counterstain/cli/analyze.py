@@ -7,6 +7,7 @@ import click
 
 from counterstain.cli.settings import (
     POSITIVE,
+    UNIT,
     FolderOut,
     cell_options,
     model_options,
@@ -30,6 +31,13 @@ FORMAT_HELP = (
 @click.option("--mpp", type=POSITIVE, help="Micrometres per pixel of the images, instead of what the files say.")
 @click.option("--magnification", type=POSITIVE, help="The same as an objective: 40 is 0.25 um per pixel, 20 is 0.5.")
 @click.option("--format", "formats", metavar="NAME", multiple=True, help=FORMAT_HELP)
+@click.option(
+    "--max-damaged-share",
+    type=UNIT,
+    default=0.05,
+    show_default=True,
+    help="Largest share of an image, 0 to 1, that may be damaged in its file; up to it, the rest is analysed, with a warning.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace the results of an earlier run.")
 @model_options
 @cell_options

@@ -17,6 +17,7 @@ from counterstain.inference.ahead import ahead
 from counterstain.inference.backend import Backend, Outputs, check_outputs
 from counterstain.inference.bundle import Manifest
 from counterstain.inference.stopwatch import Stopwatch
+from counterstain.panel import Panel
 from counterstain.slides.base import Slide, size_at
 from counterstain.tiling.grid import Tile, TileGrid
 from counterstain.tiling.quality import TileQuality, tile_quality
@@ -25,7 +26,10 @@ TileMaps = dict[str, NDArray[np.float32]]
 """Channel name -> (h, w, c) float32 in [0, 1] over the whole tile, margins included."""
 
 
-Batch = tuple[list[Tile], NDArray[np.float32], list[TileQuality]]
+Holes = list[tuple[Box, ...]]
+"""For each tile the parts of it that cannot be decoded, in its own pixels."""
+
+Batch = tuple[list[Tile], NDArray[np.float32], Holes, list[TileQuality]]
 
 
 def grid_of(slide: Slide, manifest: Manifest) -> TileGrid:
@@ -77,9 +81,9 @@ def infer(
                 following = next(batches, None)
             if following is None:
                 return
-            group, batch, qualities = following
+            group, batch, holes, qualities = following
             with stopwatch("network"):
-                outputs = _run(backend, batch, group)
+                outputs = _without_nuclei(_run(backend, batch, group), backend.manifest.panel, holes)
             for index, tile in enumerate(group):
                 if on_tile:
                     on_tile(tile, qualities[index])
@@ -87,15 +91,35 @@ def infer(
 
 
 def _batch(slide: Slide, tiles: list[Tile], grid: TileGrid, mpp: float, *, judge: bool) -> Batch:
-    """Return tiles of one size, their (n, 3, h, w) float32 pixels in [0, 1], and what is wrong with their cores."""
+    """Return tiles of one size, their (n, 3, h, w) float32 pixels in [0, 1], their holes and the quality of their cores."""
     try:
         images = [read_mirrored(slide, tile.read, grid, mpp) for tile in tiles]
+        holes = [_damage(slide, tile, grid, mpp) for tile in tiles]
     except SlideError as error:
         error.add_note(f"while reading the tiles {[tile.keep for tile in tiles]}")
         raise
-    pairs = zip(tiles, images, strict=True) if judge else ()
-    qualities = [tile_quality(image, mpp, _core(tile)) for tile, image in pairs]
-    return tiles, np.ascontiguousarray(to_unit(np.stack(images)).transpose(0, 3, 1, 2)), qualities
+    triples = zip(tiles, images, holes, strict=True) if judge else ()
+    qualities = [tile_quality(image, mpp, _core(tile), damaged) for tile, image, damaged in triples]
+    return tiles, np.ascontiguousarray(to_unit(np.stack(images)).transpose(0, 3, 1, 2)), holes, qualities
+
+
+def _damage(slide: Slide, tile: Tile, grid: TileGrid, mpp: float) -> tuple[Box, ...]:
+    """Return what cannot be decoded of a tile that was read; its mirrored parts lie outside the slide and are never kept."""
+    inside = tile.read.intersection(Box.whole(grid.size))
+    return tuple(damage.box.shifted(-tile.read.row, -tile.read.col) for damage in slide.damage(inside, mpp))
+
+
+def _without_nuclei(outputs: Outputs, panel: Panel, holes: Holes) -> Outputs:
+    """Return the outputs with no nuclei in holes, which the network saw as white: whatever it makes of them is no finding."""
+    if not any(holes):
+        return outputs
+    emptied = {channel.name for channel in panel.channels if channel.role != "modality"}
+    changed = {name: values.copy() if name in emptied else values for name, values in outputs.items()}
+    for name in emptied & changed.keys():
+        for values, boxes in zip(changed[name], holes, strict=True):  # values: (c, h, w)
+            for box in boxes:
+                values[:, *box.slices] = 0
+    return changed
 
 
 def _core(tile: Tile) -> Box:

@@ -50,9 +50,12 @@ def _differences(content: Record, slide: Slide, backend: Backend, options: Analy
     asked = thresholds_of(options.cells, decoder=backend.manifest.decoder)
     for name in {**asked, **content.thresholds}:
         now[name] = (content.thresholds.get(name), asked.get(name))
+    damaged = content.quality.damaged_share if content.quality else 0.0
     found = [f"{name} was {was!r} and is {value!r}" for name, (was, value) in now.items() if was != value]
     if earlier.overview_sha256 != digest(overview(slide)):
         found.insert(0, "it is of another image")
+    if damaged > options.max_damaged_share:
+        found.append(f"{100 * damaged:.3g} % of it is damaged")
     return found
 
 

@@ -19,7 +19,7 @@ from counterstain.scoring.base import Score
 from counterstain.scoring.regions import Region
 from counterstain.slides.base import MppSource, Origin, Resolution
 from counterstain.slides.turning import UPRIGHT
-from counterstain.tiling.quality import FLAGGED_SHARE, tissue_shares
+from counterstain.tiling.quality import FLAGGED_SHARE, damaged_share, tissue_shares
 from counterstain.versions import FORMAT_VERSION, package_versions
 
 FILE_NAME = "analysis.json"
@@ -149,6 +149,7 @@ class QualityRecord(Part):
 
     tiles: int
     tissue_shares: dict[str, float]
+    damaged_share: float = 0.0
     flagged_tiles: dict[str, int]
 
 
@@ -247,10 +248,13 @@ def _origin(origin: Origin) -> dict[str, Any]:
 
 def _quality(analysis: Analysis) -> dict[str, Any]:
     tiles = analysis.tiles
+    damage = damaged_share(tiles)
+    flags = [name for name in FLAGGED_SHARE if damage or name != "damaged"]
     return {
         "tiles": len(tiles),
         "tissue_shares": tissue_shares(tiles),
-        "flagged_tiles": {name: sum(name in quality.flags for _, quality in tiles) for name in FLAGGED_SHARE},
+        **({"damaged_share": round(damage, 6)} if damage else {}),
+        "flagged_tiles": {name: sum(name in quality.flags for _, quality in tiles) for name in flags},
     }
 
 

@@ -73,6 +73,15 @@ WHOLE_FILE = Origin()
 """The only image of a file, as it is stored."""
 
 
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """A part of an image that cannot be decoded."""
+
+    box: Box
+    reason: str
+    """Which tile of the file it is and what is wrong with it."""
+
+
 class Slide(Protocol):
     """An image of any size that can be read piece by piece at any resolution.
 
@@ -102,7 +111,14 @@ class Slide(Protocol):
         -------
         (h, w, 3) uint8 RGB of exactly the size of the box. What lies outside the slide is white. Reading in pieces gives the
         pixels of reading at once: exactly where the slide is not resampled, else to one grey level (two in rare pixels, as both
-        passes round).
+        passes round). What cannot be decoded is white too, and ``damage`` names it.
+        """
+
+    def damage(self, box: Box, mpp: float) -> tuple[Damage, ...]:
+        """Return the parts of a box, in pixels of ``mpp``, that could not be decoded when it was last read; see ``read``.
+
+        A tile of a smaller level that cannot be decoded is made from the next larger one, and is no damage. What is damaged
+        depends on the box alone, not on what was read before.
         """
 
     def close(self) -> None:

@@ -5,6 +5,7 @@ others. Needs zarr, so it is imported only when it is asked for.
 """
 
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,14 +13,14 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from counterstain.errors import UnreadableSlideError, UnsupportedSlideError
+from counterstain.errors import DamagedTileError, UnreadableSlideError, UnsupportedSlideError
 from counterstain.geometry import Box, Size
 from counterstain.images import to_rgb
-from counterstain.slides.base import WHOLE_FILE, Origin, Resolution
+from counterstain.slides.base import WHOLE_FILE, Damage, Origin, Resolution
 from counterstain.slides.ome_zarr_metadata import Multiscale, multiscale_of
 from counterstain.slides.ome_zarr_places import ZARR_ERRORS, close, places_in, size_of
 from counterstain.slides.pixel_size import Stated
-from counterstain.slides.pyramid import is_level, level_of, read_pyramid
+from counterstain.slides.pyramid import damage_in_pyramid, is_level, level_of, read_pyramid
 from counterstain.slides.tiles import TileCache, fill
 from counterstain.slides.white_level import FULL, WhiteLevel, scaled, white_level, with_white
 from counterstain.slides.zarr_stores import MAX_CHUNK_BYTES, opened_store
@@ -96,7 +97,7 @@ class _Group:
 
 
 class OmeZarrSlide:
-    """A ``Slide`` over an OME-Zarr image of three channels; a chunk that is not stored has the fill value of its array.
+    """A ``Slide`` over an OME-Zarr image of three channels; a chunk that is not stored is damage.
 
     Raises
     ------
@@ -127,7 +128,15 @@ class OmeZarrSlide:
 
     def read(self, box: Box, mpp: float) -> NDArray[np.uint8]:
         """Return the (h, w, 3) uint8 pixels of a box in pixels of ``mpp``, from the next finer level; white outside."""
-        return read_pyramid(self._read_level, self._levels, self.resolution.factors(mpp), box)
+        return read_pyramid(self._read_level, self._levels, self.resolution.factors(mpp), box, self._damage_in)
+
+    def damage(self, box: Box, mpp: float) -> tuple[Damage, ...]:
+        """Return the parts of a box that could not be decoded; see ``Slide.damage``."""
+        return damage_in_pyramid(self._damage_in, self._levels, self.resolution.factors(mpp), box)
+
+    def _damage_in(self, box: Box, level: int) -> list[Damage]:
+        tile = self._tile_size(level)
+        return self._tile.damage_in(box, level, tile, -(-self._levels[level].size.width // tile.width))
 
     def _size(self, array: Any) -> Size:
         return _size(array, self._group.image.axes)
@@ -139,7 +148,7 @@ class OmeZarrSlide:
 
     def _read_level(self, box: Box, level: int) -> NDArray[np.uint8]:
         array, tile = self._arrays[level], self._tile_size(level)
-        pixels = np.empty((box.height, box.width, 3), array.dtype)
+        pixels = np.full((box.height, box.width, 3), np.iinfo(array.dtype).max, array.dtype)
         fill(pixels, box, tile, -(-self._size(array).width // tile.width), lambda number: self._tile(level, number))
         return to_rgb(scaled(pixels, self._white) if pixels.dtype == np.uint16 else pixels)
 
@@ -152,14 +161,33 @@ class OmeZarrSlide:
         axes = self._group.image.axes
         ranges = {"c": slice(None), "y": box.slices[0], "x": box.slices[1]}
         try:
+            self._check_stored(level, box)
             pixels = np.asarray(array[tuple(ranges.get(axis, 0) for axis in axes)])
         except ZARR_ERRORS as error:
-            raise UnreadableSlideError(
+            raise DamagedTileError(
                 f"cannot decode rows {box.row} to {box.stop_row - 1}, columns {box.col} to {box.stop_col - 1} "
                 f"of level {level} ({self._group.image.paths[level]}) of {self._group.place}: {error}"
             ) from error
         kept = [axis for axis in axes if axis in ranges]
         return np.transpose(pixels, [kept.index(axis) for axis in ("y", "x", "c")])
+
+    def _check_stored(self, level: int, box: Box) -> None:
+        """Refuse a box of which chunks are not stored: zarr would give it the fill value, which is black in most stores.
+
+        Raises
+        ------
+        KeyError
+            A chunk is missing.
+        """
+        array, axes = self._arrays[level], self._group.image.axes
+        grid = array.shards or array.chunks
+        spans = {"c": (0, 3), "y": (box.row, box.stop_row), "x": (box.col, box.stop_col)}
+        wanted = (spans.get(axis, (0, 1)) for axis in axes)
+        ranges = [range(start // side, -(-stop // side)) for (start, stop), side in zip(wanted, grid, strict=True)]
+        for chunk in product(*ranges):
+            key = f"{array.path}/{array.metadata.encode_chunk_key(chunk)}"
+            if not self._group.store.holds(key):
+                raise KeyError(f"the chunk {key} is not in the store")
 
     def _white_level(self, path: Path) -> WhiteLevel:
         """Return the value of white in 16 bits, by tiles spread over the smallest level."""

@@ -12,17 +12,25 @@ import numpy as np
 import openslide
 from numpy.typing import NDArray
 
-from counterstain.errors import UnreadableSlideError
+from counterstain.errors import DamagedTileError, UnreadableSlideError
 from counterstain.geometry import Box, Size
 from counterstain.images import to_rgb
-from counterstain.slides.base import WHOLE_FILE, Resolution
+from counterstain.slides.base import WHOLE_FILE, Damage, Resolution
 from counterstain.slides.pixel_size import Stated, nominal, stated
-from counterstain.slides.pyramid import Level, level_of, read_pyramid
+from counterstain.slides.pyramid import Level, damage_in_pyramid, level_of, read_pyramid
+from counterstain.slides.tiles import TileCache, fill
 
 _GENERIC = "generic-tiff"
 """OpenSlide's name of a tiled TIFF that no scanner has signed."""
 
 _BOUNDS = tuple(getattr(openslide, f"PROPERTY_NAME_BOUNDS_{side}") for side in ("Y", "X", "HEIGHT", "WIDTH"))
+
+
+TILE_PX, MAX_TILE_PX = 256, 4096
+"""Side of the pieces in which damage is looked for, where a format does not state that of its tiles; and the largest that is
+believed."""
+
+WHITE = 255
 
 
 def is_whole_slide(path: Path) -> bool:
@@ -88,7 +96,7 @@ class OpenSlideSlide:
     Raises
     ------
     UnreadableSlideError
-        When the slide, or later a part of it, cannot be read.
+        When the slide cannot be opened, or later not opened again after a tile that cannot be decoded.
     """
 
     def __init__(self, path: Path, *, name: str, resolution: Resolution) -> None:
@@ -96,6 +104,7 @@ class OpenSlideSlide:
         self._slide = _open(path)
         self._bounds = _bounds(self._slide)
         self._levels = _levels(self._slide, self._bounds)
+        self._tile = TileCache(self._decode, limit_bytes=0)  # OpenSlide keeps its own
         self._closed = False
         self.name = name
         self.resolution = resolution
@@ -108,15 +117,53 @@ class OpenSlideSlide:
 
     def read(self, box: Box, mpp: float) -> NDArray[np.uint8]:
         """Return the (h, w, 3) uint8 pixels of a box in pixels of ``mpp``, from the next finer level; white outside."""
-        return read_pyramid(self._read_level, self._levels, self.resolution.factors(mpp), box)
+        return read_pyramid(self._read_level, self._levels, self.resolution.factors(mpp), box, self._damage_in)
+
+    def damage(self, box: Box, mpp: float) -> tuple[Damage, ...]:
+        """Return the parts of a box that could not be decoded; see ``Slide.damage``."""
+        return damage_in_pyramid(self._damage_in, self._levels, self.resolution.factors(mpp), box)
+
+    def _damage_in(self, box: Box, level: int) -> list[Damage]:
+        rows, cols = self._offset(level)
+        found = self._tile.damage_in(box.shifted(rows, cols), level, *self._lattice(level))
+        return [Damage(damage.box.shifted(-rows, -cols), damage.reason) for damage in found]
 
     def _read_level(self, box: Box, level: int) -> NDArray[np.uint8]:
+        """Read a box at once, or tile by tile where a part of it is damaged."""
+        try:
+            return self._read_region(box, level)
+        except DamagedTileError:
+            pixels = np.full((box.height, box.width, 3), WHITE, np.uint8)
+            stored = box.shifted(*self._offset(level))
+            fill(pixels, stored, *self._lattice(level), lambda number: self._tile(level, number))
+            return pixels
+
+    def _decode(self, level: int, number: int) -> NDArray[np.uint8]:
+        tile, across = self._lattice(level)
+        row, col = divmod(number, across)
+        rows, cols = self._offset(level)
+        return self._read_region(Box(row * tile.height - rows, col * tile.width - cols, tile.height, tile.width), level)
+
+    def _offset(self, level: int) -> tuple[int, int]:
+        """Return the row and column of the first pixel of the slide in the stored level, whose tiles begin at (0, 0)."""
+        downsample = self._slide.level_downsamples[level]
+        return round(self._bounds.row / downsample), round(self._bounds.col / downsample)
+
+    def _lattice(self, level: int) -> tuple[Size, int]:
+        """Return the size of the tiles of a level, as far as the format has tiles, and the number of them in a row."""
+        sides = (self._slide.properties.get(f"openslide.level[{level}].tile-{side}") for side in ("height", "width"))
+        height, width = (int(side) if side and side.isdecimal() and 0 < int(side) <= MAX_TILE_PX else TILE_PX for side in sides)
+        return Size(height, width), -(-self._slide.level_dimensions[level][0] // width)
+
+    def _read_region(self, box: Box, level: int) -> NDArray[np.uint8]:
         downsample = self._slide.level_downsamples[level]
         corner = (self._bounds.col + round(box.col * downsample), self._bounds.row + round(box.row * downsample))
         try:
             return to_rgb(np.asarray(self._slide.read_region(corner, level, (box.width, box.height))))
         except openslide.OpenSlideError as error:
-            raise UnreadableSlideError(
+            self._slide.close()
+            self._slide = _open(self._path)  # after an error, a handle fails for ever
+            raise DamagedTileError(
                 f"cannot decode rows {box.row} to {box.stop_row - 1}, columns {box.col} to {box.stop_col - 1} "
                 f"of level {level} of {self._path}: {error}"
             ) from error

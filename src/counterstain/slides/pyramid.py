@@ -8,13 +8,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterstain.geometry import Box, Size
-from counterstain.slides.resampling import SAME_MPP_TOLERANCE, Factors, read_extended, read_resampled
+from counterstain.slides.base import Damage
+from counterstain.slides.resampling import FILTER_REACH, SAME_MPP_TOLERANCE, Factors, read_extended, read_resampled
 
 MAX_ASPECT_DIFFERENCE = 0.02
 """Images whose sides shrink by factors that differ more are no levels of the first."""
 
 ReadLevel = Callable[[Box, int], NDArray[np.uint8]]
-"""Takes a box within a level, and the level's number, and returns its (h, w, 3) pixels."""
+"""Takes a box within a level, and the level's number, and returns its (h, w, 3) pixels, white where they are damaged."""
+
+DamageIn = Callable[[Box, int], Sequence[Damage]]
+"""Takes a box within a level that was read, and the level's number, and returns the damaged tiles that it meets."""
+
+
+def undamaged(box: Box, number: int) -> Sequence[Damage]:
+    """Return no damage, whatever the box."""
+    del box, number
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +65,9 @@ def level_for(levels: Sequence[Level], factor: float) -> int:
     return max(fine_enough, key=lambda number: levels[number].downsample, default=0)
 
 
-def read_pyramid(read: ReadLevel, levels: Sequence[Level], factors: Factors, box: Box) -> NDArray[np.uint8]:
+def read_pyramid(
+    read: ReadLevel, levels: Sequence[Level], factors: Factors, box: Box, damage_in: DamageIn = undamaged
+) -> NDArray[np.uint8]:
     """Return the (h, w, 3) uint8 pixels of a box of the target grid, anti-aliased; white outside the slide.
 
     Parameters
@@ -64,6 +76,7 @@ def read_pyramid(read: ReadLevel, levels: Sequence[Level], factors: Factors, box
     levels : the first at full size.
     factors : pixels at full size per target pixel, down and across; neither is enlarged that need not be.
     box : in target pixels; may reach outside.
+    damage_in : what is damaged, which is made from the next larger level where there is one.
     """
     full = levels[0].size
     number = level_for(levels, min(factors))
@@ -74,7 +87,7 @@ def read_pyramid(read: ReadLevel, levels: Sequence[Level], factors: Factors, box
     inside = box.intersection(Box.whole(full.scaled(*(1 / factor for factor in factors))))
     pixels = np.full((box.height, box.width, 3), 255, np.uint8)
     pixels[inside.shifted(-box.row, -box.col).slices] = read_resampled(
-        lambda part: _read_stored(lambda stored: read(stored, number), level.size, part),
+        lambda part: _read_stored(lambda stored: _read_mended(read, damage_in, levels, number, stored), level.size, part),
         source,
         (down / level.downsample, across / level.downsample),
         inside,
@@ -87,3 +100,67 @@ def _read_stored(read: Callable[[Box], NDArray[np.uint8]], stored: Size, box: Bo
     if box.stop_row <= stored.height and box.stop_col <= stored.width:
         return read(box)
     return read_extended(read, stored, box.grown(2))[2:-2, 2:-2]
+
+
+def damage_in_pyramid(damage_in: DamageIn, levels: Sequence[Level], factors: Factors, box: Box) -> tuple[Damage, ...]:
+    """Return the parts of a box of the target grid that no level can show, as they are once the box was read.
+
+    Parameters
+    ----------
+    damage_in : the damage of one level.
+    levels, factors, box : as they were given to ``read_pyramid``.
+    """
+    number = level_for(levels, min(factors))
+    down, across = (factor / levels[number].downsample for factor in factors)
+    seen = _spread(box, (1 / down, 1 / across)).intersection(Box.whole(levels[number].size))
+    found = _lasting(damage_in, levels, number, seen)
+    parts = ((_spread(damage.box, (down, across)).intersection(box), damage.reason) for damage in found)
+    return tuple(Damage(part, reason) for part, reason in parts if part.size.area)
+
+
+def _read_mended(read: ReadLevel, damage_in: DamageIn, levels: Sequence[Level], number: int, box: Box) -> NDArray[np.uint8]:
+    """Read a box of a level, with its damaged tiles made from the next larger level."""
+    pixels, larger = read(box, number), _next_larger(levels, number)
+    damaged = () if larger is None else damage_in(box, number)
+    if larger is None or not damaged:
+        return pixels
+    pixels, ratio = pixels.copy(), levels[number].downsample / levels[larger].downsample
+    for damage in damaged:
+        part = damage.box.intersection(box)
+        pixels[part.shifted(-box.row, -box.col).slices] = read_resampled(
+            lambda inside: _read_mended(read, damage_in, levels, larger, inside), levels[larger].size, (ratio, ratio), part
+        )
+    return pixels
+
+
+def _lasting(damage_in: DamageIn, levels: Sequence[Level], number: int, box: Box) -> list[Damage]:
+    """Return the damage in a box of a level that no larger level mends."""
+    damaged, larger = damage_in(box, number), _next_larger(levels, number)
+    parts = [Damage(damage.box.intersection(box), damage.reason) for damage in damaged]
+    if larger is None:
+        return parts
+    ratio = levels[number].downsample / levels[larger].downsample
+    found = []
+    for part in parts:
+        looked_at = _spread(part.box, (1 / ratio, 1 / ratio)).intersection(Box.whole(levels[larger].size))
+        for rest in _lasting(damage_in, levels, larger, looked_at):
+            found.append(Damage(_spread(rest.box, (ratio, ratio)).intersection(part.box), rest.reason))
+    return [damage for damage in found if damage.box.size.area]
+
+
+def _next_larger(levels: Sequence[Level], number: int) -> int | None:
+    """Return the number of the smallest level that is larger than a level; None for that of full size."""
+    finer = [at for at, level in enumerate(levels) if level.downsample < levels[number].downsample * (1 - SAME_MPP_TOLERANCE)]
+    return max(finer, key=lambda at: levels[at].downsample, default=None)
+
+
+def _spread(box: Box, factors: Factors) -> Box:
+    """Return the pixels, each of ``factors`` pixels of a box, whose value depends on the box, or a few more."""
+    if all(abs(factor - 1) <= SAME_MPP_TOLERANCE for factor in factors):
+        return box
+    spans = []
+    for start, stop, factor in ((box.row, box.stop_row, factors[0]), (box.col, box.stop_col, factors[1])):
+        reach = FILTER_REACH * max(1.0, 1 / factor) + 1  # of the filter, in the pixels that are returned
+        spans.append((math.floor(start / factor - reach), math.ceil(stop / factor + reach)))
+    (row, stop_row), (col, stop_col) = spans
+    return Box(row, col, stop_row - row, stop_col - col)

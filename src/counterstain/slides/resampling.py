@@ -16,7 +16,7 @@ SAME_MPP_TOLERANCE = 1e-6
 """Relative difference below which two resolutions are the same and pixels are copied."""
 
 _FILTER = Image.Resampling.BICUBIC
-_SUPPORT = 2
+FILTER_REACH = 2
 """Half width of the filter in target pixels (source pixels when enlarging)."""
 
 Factors = tuple[float, float]
@@ -52,7 +52,7 @@ def read_resampled(read: ReadSource, source: Size, factors: Factors, box: Box) -
 def _resample(read: ReadSource, source: Size, factors: Factors, box: Box) -> NDArray[np.uint8]:
     """Resize the covered source pixels and a halo that the filter reaches; past the source's edge its last pixels go on."""
     down, across = factors
-    halo_rows, halo_cols = (math.ceil(_SUPPORT * max(factor, 1)) + 1 for factor in factors)
+    halo_rows, halo_cols = (math.ceil(FILTER_REACH * max(factor, 1)) + 1 for factor in factors)
     row, col = math.floor(box.row * down) - halo_rows, math.floor(box.col * across) - halo_cols
     stop_row, stop_col = math.ceil(box.stop_row * down) + halo_rows, math.ceil(box.stop_col * across) + halo_cols
     crop = read_extended(read, source, Box(row, col, stop_row - row, stop_col - col))

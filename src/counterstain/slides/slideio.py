@@ -13,13 +13,13 @@ import numpy as np
 import slideio
 from numpy.typing import NDArray
 
-from counterstain.errors import UnreadableSlideError, UnsupportedSlideError
+from counterstain.errors import DamagedTileError, UnreadableSlideError, UnsupportedSlideError
 from counterstain.geometry import Box, Size
 from counterstain.images import to_rgb
-from counterstain.slides.base import WHOLE_FILE, Origin, Resolution
+from counterstain.slides.base import WHOLE_FILE, Damage, Origin, Resolution
 from counterstain.slides.choosing import Candidate
 from counterstain.slides.pixel_size import Stated, believable, nominal, stated
-from counterstain.slides.pyramid import level_of, read_pyramid
+from counterstain.slides.pyramid import damage_in_pyramid, level_of, read_pyramid
 from counterstain.slides.tiles import TileCache, fill
 from counterstain.slides.white_level import FULL, WhiteLevel, scaled, white_level, with_white
 
@@ -119,11 +119,19 @@ class SlideioSlide:
 
     def read(self, box: Box, mpp: float) -> NDArray[np.uint8]:
         """Return the (h, w, 3) uint8 pixels of a box in pixels of ``mpp``, from the next finer level; white outside."""
-        return read_pyramid(self._read_level, self._levels, self.resolution.factors(mpp), box)
+        return read_pyramid(self._read_level, self._levels, self.resolution.factors(mpp), box, self._damage_in)
+
+    def damage(self, box: Box, mpp: float) -> tuple[Damage, ...]:
+        """Return the parts of a box that could not be decoded; see ``Slide.damage``."""
+        return damage_in_pyramid(self._damage_in, self._levels, self.resolution.factors(mpp), box)
+
+    def _damage_in(self, box: Box, level: int) -> list[Damage]:
+        return self._block.damage_in(box, level, Size(BLOCK_PX, BLOCK_PX), -(-self._levels[level].size.width // BLOCK_PX))
 
     def _read_level(self, box: Box, level: int) -> NDArray[np.uint8]:
         size = self._levels[level].size
-        pixels = np.empty((box.height, box.width, 3), self._scene.get_channel_data_type(0))
+        kind = self._scene.get_channel_data_type(0)
+        pixels = np.full((box.height, box.width, 3), np.iinfo(kind).max, kind)
         fill(pixels, box, Size(BLOCK_PX, BLOCK_PX), -(-size.width // BLOCK_PX), lambda number: self._block(level, number))
         return to_rgb(scaled(pixels, self._white) if pixels.dtype == np.uint16 else pixels)
 
@@ -138,7 +146,7 @@ class SlideioSlide:
         try:
             pixels = self._scene.read_block_from_level(level, (box.col, box.row, box.width, box.height))
         except SLIDEIO_ERRORS as error:
-            raise UnreadableSlideError(
+            raise DamagedTileError(
                 f"cannot decode rows {box.row} to {box.stop_row - 1}, columns {box.col} to {box.stop_col - 1} "
                 f"of level {level} of {self._path}: {_reason(error)}"
             ) from error

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterstain.geometry import Box, Size
-from counterstain.slides.base import Origin, Resolution, Slide
+from counterstain.slides.base import Damage, Origin, Resolution, Slide
 
 
 class TakingTurns:
@@ -41,6 +41,11 @@ class TakingTurns:
         """Return the (h, w, 3) uint8 pixels of a box; see ``Slide.read``."""
         with self._turn:
             return self._slide.read(box, mpp)
+
+    def damage(self, box: Box, mpp: float) -> tuple[Damage, ...]:
+        """Return the parts of a box that could not be decoded; see ``Slide.damage``."""
+        with self._turn:
+            return self._slide.damage(box, mpp)
 
     def close(self) -> None:
         """Release the file."""

@@ -10,10 +10,10 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from counterstain.errors import SlideError, UnreadableSlideError
+from counterstain.errors import DamagedTileError, SlideError, UnreadableSlideError
 from counterstain.geometry import Box, Size
-from counterstain.slides.base import WHOLE_FILE, Origin, Resolution
-from counterstain.slides.pyramid import is_level, level_of, read_pyramid
+from counterstain.slides.base import WHOLE_FILE, Damage, Origin, Resolution
+from counterstain.slides.pyramid import damage_in_pyramid, is_level, level_of, read_pyramid
 from counterstain.slides.tiff import (
     TIFF_ERRORS,
     check_complete,
@@ -26,7 +26,7 @@ from counterstain.slides.tiff import (
 )
 from counterstain.slides.tiff_images import Level, TiffImage
 from counterstain.slides.tiles import TileCache, fill
-from counterstain.slides.turning import stored_box, turned, turned_size
+from counterstain.slides.turning import shown_box, stored_box, turned, turned_size
 from counterstain.slides.white_level import FULL, WhiteLevel, with_white
 
 FLAT_PIXELS = 25_000_000
@@ -95,7 +95,17 @@ class TiledTiffSlide:
 
     def read(self, box: Box, mpp: float) -> NDArray[np.uint8]:
         """Return the (h, w, 3) uint8 pixels of a box in pixels of ``mpp``, from the next finer level; white outside."""
-        return read_pyramid(self._read_level, self._levels, self.resolution.factors(mpp), box)
+        return read_pyramid(self._read_level, self._levels, self.resolution.factors(mpp), box, self._damage_in)
+
+    def damage(self, box: Box, mpp: float) -> tuple[Damage, ...]:
+        """Return the parts of a box that could not be decoded; see ``Slide.damage``."""
+        return damage_in_pyramid(self._damage_in, self._levels, self.resolution.factors(mpp), box)
+
+    def _damage_in(self, box: Box, level: int) -> list[Damage]:
+        shown, orientation, page = self._levels[level].size, self._image.orientation, self._stored[level][0].page
+        tile, across = Size(page.tilelength, page.tilewidth), -(-page.imagewidth // page.tilewidth)
+        found = self._tile.damage_in(stored_box(box, shown, orientation), level, tile, across)
+        return [Damage(shown_box(damage.box, shown, orientation), damage.reason) for damage in found]
 
     def _read_level(self, box: Box, level: int) -> NDArray[np.uint8]:
         stored, page = stored_box(box, self._levels[level].size, self._image.orientation), self._stored[level][0].page
@@ -111,7 +121,7 @@ class TiledTiffSlide:
             parts = [stored_segment(self._file, part.page, part.first + index, self._path) for part in self._stored[level]]
         except TIFF_ERRORS as error:
             row, col = divmod(index, -(-page.imagewidth // page.tilewidth))
-            raise UnreadableSlideError(
+            raise DamagedTileError(
                 f"cannot decode tile {index} of level {level} of {self._path}, at row {row * page.tilelength} and "
                 f"column {col * page.tilewidth} of the level: {error}"
             ) from error

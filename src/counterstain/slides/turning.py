@@ -58,3 +58,12 @@ def stored_box(box: Box, shown: Size, orientation: int) -> Box:
     if is_exchanged(orientation):
         return Box(col, row, box.width, box.height)
     return Box(row, col, box.height, box.width)
+
+
+def shown_box(box: Box, shown: Size, orientation: int) -> Box:
+    """Return where a stored box is shown, in what has the size ``shown``: the inverse of ``stored_box``."""
+    if is_exchanged(orientation):
+        box = Box(box.col, box.row, box.width, box.height)
+    row = shown.height - box.stop_row if orientation in _MIRRORED_ROWS else box.row
+    col = shown.width - box.stop_col if orientation in _MIRRORED_COLS else box.col
+    return Box(row, col, box.height, box.width)

@@ -21,7 +21,7 @@ MAX_CHUNK_BYTES = 256 * 2**20
 _METADATA = frozenset({"zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata"})
 
 
-def opened_store(path: Path) -> LocalStore | ZipStore:
+def opened_store(path: Path) -> "CheckedFolder | CheckedZip":
     """Return the store in a folder or zip file, open to be read.
 
     Raises
@@ -71,6 +71,10 @@ class CheckedFolder(LocalStore):
             self._check(key, is_whole=byte_range is None)
         return await super().get_partial_values(prototype, wanted)
 
+    def holds(self, key: str) -> bool:
+        """Return whether there is a file of this key."""
+        return (self.root / key).is_file()
+
     def _check(self, key: str, *, is_whole: bool) -> None:
         path = self.root / key
         if not path.resolve().is_relative_to(self.root.resolve()):
@@ -101,6 +105,10 @@ class CheckedZip(ZipStore):
         """
         _check_length(f"{key} in {self.path}", self._lengths.get(key, 0))
         return await super().get(key, prototype, byte_range)
+
+    def holds(self, key: str) -> bool:
+        """Return whether there is a member of this key."""
+        return key in self._lengths
 
 
 def _check_length(name: str, length: int) -> None:

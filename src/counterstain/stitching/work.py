@@ -19,8 +19,8 @@ from counterstain.tiling.quality import TileQuality
 
 SETTINGS = "settings.json"
 TILES = "tiles.txt"
-FORMAT_VERSION = 2
-"""2 since the quality of a tile is in its line."""
+FORMAT_VERSION = 3
+"""2 since the quality of a tile is in its line, 3 since its damage is."""
 
 SHARES = tuple(field.name for field in fields(TileQuality))
 

@@ -1,7 +1,7 @@
 """Which tiles of a slide show tissue, and how much of it there is."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from counterstain.geometry import Box
-from counterstain.slides.base import Slide
+from counterstain.slides.base import Damage, Slide, size_at
 from counterstain.slides.thumbnail import digest, thumbnail
 from counterstain.tiling.grid import Tile, TileGrid
+from counterstain.tiling.quality import TileQualities
 from counterstain.tiling.tissue import tissue_mask
 
 TISSUE_MPP = 8.0
@@ -35,6 +36,8 @@ class Tissue:
     """Micrometres per pixel of the mask."""
     seen: str = ""
     """Digest of the pixels in which it was found, which tells slides apart."""
+    damaged: NDArray[np.bool_] | None = None
+    """(h, w) bool like ``mask``: where nobody can see whether there is tissue, so that tiles are made. None: nowhere."""
 
     @property
     def area_mm2(self) -> float:
@@ -42,11 +45,11 @@ class Tissue:
         return float(np.count_nonzero(self.mask)) * self.mpp**2 / 1e6
 
     def touches(self, box: Box, mpp: float) -> bool:
-        """Return whether there is tissue anywhere in a box, which counts in pixels of ``mpp`` and may reach outside."""
+        """Return whether there is tissue or damage in a box, which counts in pixels of ``mpp`` and may reach outside."""
         return self.extent(box, mpp) is not None
 
     def extent(self, box: Box, mpp: float) -> Box | None:
-        """Return the smallest part of a box that holds all tissue in it; None where there is none.
+        """Return the smallest part of a box that holds all tissue and all damage in it; None where there is none.
 
         Parameters
         ----------
@@ -58,6 +61,8 @@ class Tissue:
         top, left = max(0, math.floor(box.row * scale)), max(0, math.floor(box.col * scale))
         low, right = (max(0, math.ceil(stop * scale)) for stop in (box.stop_row, box.stop_col))
         part = self.mask[top:low, left:right]
+        if self.damaged is not None:
+            part = part | self.damaged[top:low, left:right]
         rows, cols = (np.flatnonzero(part.any(axis=axis)) for axis in (1, 0))
         if not len(rows):
             return None
@@ -97,7 +102,29 @@ def find_tissue(slide: Slide) -> Tissue:
     """Look for tissue on a thumbnail of ``TISSUE_MPP``, or of the slide itself where that is coarser."""
     mpp = max(TISSUE_MPP, slide.resolution.mpp)
     pixels = thumbnail(slide, mpp)
-    return Tissue(mask=tissue_mask(pixels), mpp=mpp, seen=digest(pixels)[:16])
+    found = Tissue(mask=tissue_mask(pixels), mpp=mpp, seen=digest(pixels)[:16])
+    damaged = slide.damage(Box.whole(size_at(slide, mpp)), mpp)
+    return without_damage(found, damaged, mpp) if damaged else found
+
+
+def without_damage(tissue: Tissue, damaged: Iterable[Damage], mpp: float) -> Tissue:
+    """Return the tissue outside of damaged parts, whose boxes count in pixels of ``mpp``."""
+    hole, scale = np.zeros_like(tissue.mask), mpp / tissue.mpp
+    for damage in damaged:
+        box = damage.box
+        rows = slice(math.floor(box.row * scale), math.ceil(box.stop_row * scale))
+        cols = slice(math.floor(box.col * scale), math.ceil(box.stop_col * scale))
+        hole[rows, cols] = True
+    earlier = hole if tissue.damaged is None else hole | tissue.damaged
+    return replace(tissue, mask=tissue.mask & ~hole, damaged=earlier)
+
+
+def damage_in_tiles(slide: Slide, tiles: TileQualities, mpp: float) -> Iterator[Damage]:
+    """Yield the damage of the tiles that have any, which are read again for it; boxes count in pixels of ``mpp``."""
+    for box, quality in tiles:
+        if quality.damaged:
+            slide.read(box, mpp)
+            yield from slide.damage(box, mpp)
 
 
 def tiles_with_tissue(grid: TileGrid, tissue: Tissue, mpp: float) -> Iterator[Tile]:

@@ -1,11 +1,11 @@
-"""What makes a tile less sure: tissue out of focus, pen marks, folds, black borders.
+"""What makes a tile less sure: tissue out of focus, pen marks, folds, black borders, and what cannot be decoded.
 
 The pixels of a tile come in, the shares of it that are bad come out. Nothing here knows networks, nuclei or other tiles, so the
 same pixels are judged the same by every process. All is measured at about 1 um per pixel and told of square cells of 8 um.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +22,10 @@ PIXEL_UM = 1.0
 TISSUE_GAP_CELLS = 7
 """Clear places between pale nuclei that are narrower than these many cells (56 um) count as tissue, as on the slide's mask."""
 
-FLAGGED_SHARE = {"blur": 0.25, "pen": 0.05, "fold": 0.05, "black_border": 0.05}
+LEAST_SHARE = 0.0001
+"""The smallest share above 0 that four digits can say."""
+
+FLAGGED_SHARE = {"blur": 0.25, "pen": 0.05, "fold": 0.05, "black_border": 0.05, "damaged": LEAST_SHARE}
 """Share of a tile, or of its tissue, from which it is flagged."""
 
 NOTICEABLE_SHARE = 0.05
@@ -43,6 +46,8 @@ class TileQuality:
     """Of the tissue: folded."""
     black_border: float
     """Of the tile: black without texture, as scanners fill what they did not see."""
+    damaged: float = 0.0
+    """Of the tile: cannot be decoded, and is no tissue."""
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -54,7 +59,7 @@ TileQualities = tuple[tuple[Box, TileQuality], ...]
 """The kept box of each tile that was inferred, in the order of rows and then columns, with what was found in it."""
 
 
-def tile_quality(pixels: NDArray[np.uint8], mpp: float, keep: Box | None = None) -> TileQuality:
+def tile_quality(pixels: NDArray[np.uint8], mpp: float, keep: Box | None = None, damaged: Sequence[Box] = ()) -> TileQuality:
     """Return what is wrong with a tile.
 
     Parameters
@@ -62,6 +67,7 @@ def tile_quality(pixels: NDArray[np.uint8], mpp: float, keep: Box | None = None)
     pixels : (h, w, 3) uint8 RGB, at least one pixel.
     mpp : micrometres per pixel.
     keep : the part of the pixels that counts; the rest is looked at, as what lies beside it. None counts all.
+    damaged : the parts that cannot be decoded; may reach beyond the pixels.
 
     Notes
     -----
@@ -74,16 +80,18 @@ def tile_quality(pixels: NDArray[np.uint8], mpp: float, keep: Box | None = None)
     black = black_borders(small)
     clear = clearest(small)  # (rows, cols, 3)
     ink = under_ink(clear) & ~black
-    tissue = closed(tissue_mask(cells, texture_px=3), TISSUE_GAP_CELLS) & ~black & ~ink
-    judged, blurred = focus(small, tissue & ~grown(black | ink), pixel_um)
+    keep, hole = keep or Box(0, 0, *pixels.shape[:2]), _touched(damaged, CELL_PX * factor, black.shape)
+    tissue = closed(tissue_mask(cells, texture_px=3), TISSUE_GAP_CELLS) & ~black & ~ink & ~hole
+    judged, blurred = focus(small, tissue & ~grown(black | ink | hole), pixel_um)
     folded = folds(cells, clear.mean(axis=2), tissue, pixel_um)
-    kept = _cells_of(keep or Box(0, 0, *pixels.shape[:2]), CELL_PX * factor, tissue.shape)
+    kept = _cells_of(keep, CELL_PX * factor, tissue.shape)
     return TileQuality(
         tissue=_share(tissue, kept),
         blur=_share(blurred, judged & kept),
         pen=_share(ink, kept),
         fold=_share(folded, tissue & kept),
         black_border=_share(black, kept),
+        damaged=_damaged_share(damaged, keep),
     )
 
 
@@ -101,18 +109,57 @@ def tissue_shares(tiles: Iterable[tuple[Box, TileQuality]]) -> dict[str, float]:
     return {name: round(part / whole, 4) if whole else 0.0 for name, (part, whole) in parts.items()}
 
 
+def damaged_share(tiles: Iterable[tuple[Box, TileQuality]]) -> float:
+    """Return the share of the area of tiles that cannot be decoded."""
+    pairs = [(box.size.area, quality.damaged) for box, quality in tiles]
+    whole = sum(area for area, _ in pairs)
+    return sum(area * share for area, share in pairs) / whole if whole else 0.0
+
+
 def quality_warnings(tiles: Iterable[tuple[Box, TileQuality]]) -> tuple[str, ...]:
-    """Return what to tell people: each fault that ``NOTICEABLE_SHARE`` of the tissue of all tiles has."""
+    """Return what to tell people: any damage, and each fault that ``NOTICEABLE_SHARE`` of the tissue of all tiles has."""
+    tiles = tuple(tiles)
     faults = {
         "blur": "is out of focus: nuclei in it are missed or joined",
         "fold": "is folded: nuclei in it lie over each other",
         "pen": "is under or beside pen marks, which are taken for stain",
     }
-    return tuple(
+    noticed = (
         f"{100 * share:.0f} % of the tissue {faults[name]}; the scores are less sure"
         for name, share in tissue_shares(tiles).items()
         if share >= NOTICEABLE_SHARE
     )
+    return (*_damage_warnings(tiles), *noticed)
+
+
+def _damage_warnings(tiles: TileQualities) -> list[str]:
+    damaged = [quality for _, quality in tiles if quality.damaged]
+    if not damaged:
+        return []
+    tell = "1 tile has parts" if len(damaged) == 1 else f"{len(damaged)} tiles have parts"
+    return [
+        f"the file is damaged: {tell} that cannot be decoded, {100 * damaged_share(tiles):.2g} % of what was analysed; they "
+        "count as no tissue, and nuclei in them are missing (damaged_share in tiles.csv says where)"
+    ]
+
+
+def _damaged_share(damaged: Sequence[Box], keep: Box) -> float:
+    """Return the share of a box that is in others, at least ``LEAST_SHARE`` where any of it is."""
+    hole = np.zeros((keep.height, keep.width), bool)
+    for box in damaged:
+        hole[box.intersection(keep).shifted(-keep.row, -keep.col).slices] = True
+    share = float(hole.mean()) if hole.size else 0.0
+    return max(round(share, 4), LEAST_SHARE) if share else 0.0
+
+
+def _touched(boxes: Sequence[Box], side: int, shape: tuple[int, ...]) -> Mask:
+    """Return the cells that any of the boxes meets."""
+    mask = np.zeros(shape, bool)
+    for box in boxes:
+        rows = slice(max(0, box.row // side), max(0, -(-box.stop_row // side)))
+        cols = slice(max(0, box.col // side), max(0, -(-box.stop_col // side)))
+        mask[rows, cols] = True
+    return mask
 
 
 def _cells_of(box: Box, side: int, shape: tuple[int, ...]) -> Mask:

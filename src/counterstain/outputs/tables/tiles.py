@@ -16,21 +16,25 @@ SHARES = {name: f"{name}_share" for name in ("tissue", *FLAGGED_SHARE)}
 FLAGS = {name: f"has_{name}" for name in FLAGGED_SHARE}
 COLUMNS = (*PLACE, *SHARES.values(), *FLAGS.values())
 
+ADDED = (SHARES["damaged"], FLAGS["damaged"])
+"""Columns that are written where anything is damaged."""
+
 
 def write_tiles(analysis: Analysis, path: Path) -> None:
     """Write the table with a header, comma-separated, UTF-8; places are in pixels of the slide."""
     tall, wide = _scales(analysis.slide, analysis.maps.mpp)
     with replacing(path) as hidden, hidden.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
+        left_out = () if any(quality.damaged for _, quality in analysis.tiles) else ADDED
+        writer.writerow([name for name in COLUMNS if name not in left_out])
         for box, quality in analysis.tiles:
             place = (box.row * tall, box.col * wide, box.height * tall, box.width * wide)
             flags = quality.flags
             writer.writerow(
                 (
                     *(f"{round(pixels, 3):.10g}" for pixels in place),
-                    *(f"{getattr(quality, name):.10g}" for name in SHARES),
-                    *("true" if name in flags else "false" for name in FLAGS),
+                    *(f"{getattr(quality, name):.10g}" for name, column in SHARES.items() if column not in left_out),
+                    *("true" if name in flags else "false" for name, column in FLAGS.items() if column not in left_out),
                 )
             )
 
@@ -54,17 +58,17 @@ def read_tiles(path: Path, slide: Slide, mpp: float) -> TileQualities:
     tall, wide = _scales(slide, mpp)
     with opened(path) as file:
         sheet = read_sheet(file)
-        lacking = [name for name in COLUMNS if name not in sheet.names]
+        lacking = [name for name in COLUMNS if name not in (*sheet.names, *ADDED)]
         if lacking:
             raise ValueError(f"it lacks the columns {', '.join(lacking)}")
         fields = [row for _, row in sheet.rows]
-    named = {name: sheet.names.index(name) for name in (*PLACE, *SHARES.values())}
+    named = {name: sheet.names.index(name) for name in (*PLACE, *SHARES.values()) if name in sheet.names}
     columns = [numbers([row[place] for row in fields]).tolist() for place in named.values()]
     rows = [dict(zip(named, values, strict=True)) for values in zip(*columns, strict=True)]
     return tuple(
         (
             Box(*(round(row[name] / scale) for name, scale in zip(PLACE, (tall, wide, tall, wide), strict=True))),
-            TileQuality(**{name: row[column] for name, column in SHARES.items()}),
+            TileQuality(**{name: row[column] for name, column in SHARES.items() if column in row}),
         )
         for row in rows
     )
