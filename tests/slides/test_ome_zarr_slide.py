@@ -15,10 +15,11 @@ from conformance.slide import SlideConformance
 from counterstain.errors import MissingResolutionError, SlideError, UnreadableSlideError, UnsupportedSlideError
 from counterstain.geometry import Box, Size
 from counterstain.jobs.inputs import find_inputs
-from counterstain.slides import ome_zarr, opening, zarr_stores
+from counterstain.slides import opening
 from counterstain.slides.base import Resolution
-from counterstain.slides.ome_zarr import OmeZarrSlide
 from counterstain.slides.opening import open_slide, slide_name
+from counterstain.slides.zarrs import ome_zarr, stores
+from counterstain.slides.zarrs.ome_zarr import OmeZarrSlide
 
 MPP = 0.25
 
@@ -284,7 +285,7 @@ class TestFaults:
         self.refused(folder, UnreadableSlideError, "cannot read")
 
     def test_metadata_without_end(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(zarr_stores, "MAX_METADATA_BYTES", 1000)
+        monkeypatch.setattr(stores, "MAX_METADATA_BYTES", 1000)
         folder = write(tmp_path / "a.zarr")
         (folder / ".zgroup").write_text(" " * 1001)
         self.refused(folder, UnreadableSlideError, r"\.zgroup has 1,001 bytes")
@@ -302,7 +303,7 @@ class TestFaults:
         self.refused(folder, UnreadableSlideError, "expected sides of 1 to")
 
     def test_a_member_of_a_zip_that_unpacks_to_more_than_a_chunk(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(zarr_stores, "MAX_CHUNK_BYTES", 48 * 48 * 3)
+        monkeypatch.setattr(stores, "MAX_CHUNK_BYTES", 48 * 48 * 3)
         path = write(tmp_path / "a.zarr", chunk=48)
         (path / "0/0.0.0").write_bytes(bytes(10_000))
         with open_slide(zipped(path)) as slide, pytest.raises(UnreadableSlideError, match=r"0/0\.0\.0 .* has 10,000 bytes"):

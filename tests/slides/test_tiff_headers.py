@@ -5,8 +5,8 @@ import pytest
 import tifffile
 
 from counterstain.errors import UnreadableSlideError
+from counterstain.slides.checks.tiff_headers import check_tiff_headers
 from counterstain.slides.opening import open_slide
-from counterstain.slides.tiff_headers import check_tiff_headers
 
 RGB = np.random.default_rng(0).integers(0, 256, (64, 96, 3)).astype(np.uint8)
 

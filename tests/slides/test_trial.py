@@ -8,9 +8,9 @@ import tifffile
 from vendor_slides import write_aperio
 
 from counterstain.errors import SlideError, UnreadableSlideError
-from counterstain.slides import trial
+from counterstain.slides.checks import trial
+from counterstain.slides.checks.trial import check_survives
 from counterstain.slides.opening import open_slide
-from counterstain.slides.trial import check_survives
 
 RGB = np.random.default_rng(0).integers(0, 256, (128, 192, 3)).astype(np.uint8)
 

@@ -44,7 +44,7 @@ from counterstain.slides.opening import open_slide
 from counterstain.stitching.maps import Maps
 from counterstain.stitching.work import discard, resume
 from counterstain.stitching.work import record as record_settings
-from counterstain.tiling.glass import find_tissue, with_nuclei
+from counterstain.tiling.glass import damage_in_tiles, find_tissue, with_nuclei, without_damage
 from counterstain.versions import FORMAT_VERSION, package_versions
 
 
@@ -138,7 +138,8 @@ def segmented(
 ) -> Analysis:
     """Return the analysis of a result whose maps were cut anew, as if the model had run again."""
     tiles = read_qualities(folder, content, slide)
-    tissue_mm2 = with_nuclei(find_tissue(slide), cells["row_um"], cells["col_um"]).area_mm2
+    tissue = without_damage(find_tissue(slide), damage_in_tiles(slide, tiles, maps.mpp), maps.mpp)
+    tissue_mm2 = with_nuclei(tissue, cells["row_um"], cells["col_um"]).area_mm2
     regions = read_regions(settings["regions"], slide.resolution.sides) if settings["regions"] else NO_REGIONS
     whole = Population(cells=cells, area_mm2=tissue_mm2, resolution=slide.resolution)
     scores = score_regions(whole, regions.parts, scorers(settings["scores"] or DEFAULT))

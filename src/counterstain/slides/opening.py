@@ -10,15 +10,15 @@ from counterstain.extras import require
 from counterstain.geometry import DEFAULT_MPP, Size
 from counterstain.slides.array import ArraySlide
 from counterstain.slides.base import WHOLE_FILE, Origin, Resolution, Slide
+from counterstain.slides.checks.tiff_headers import check_tiff_headers
+from counterstain.slides.checks.trial import check_survives
 from counterstain.slides.choosing import Candidate, choose, of_full_size
 from counterstain.slides.openslide import OpenSlideSlide, is_whole_slide, opens, stated_by_openslide
 from counterstain.slides.pixel_size import Stated, resolution_of
 from counterstain.slides.raster import Decoded, decode_raster
 from counterstain.slides.sniffing import kind_of
 from counterstain.slides.tiff import candidates_of_tiff, decode_tiff, headers_of_tiff
-from counterstain.slides.tiff_headers import check_tiff_headers
 from counterstain.slides.tiled_tiff import TiledTiffSlide, reads_in_pieces
-from counterstain.slides.trial import check_survives
 from counterstain.slides.turning import with_turn
 from counterstain.slides.white_level import with_white
 
@@ -165,7 +165,7 @@ def _open_listed(wanted: Wanted, reader: Reader) -> Slide:
 def _listing(path: Path, reader: Reader) -> list[Candidate]:
     module = _module(path, reader)
     if reader == "zarr":
-        module = importlib.import_module("counterstain.slides.ome_zarr_places")
+        module = importlib.import_module("counterstain.slides.zarrs.places")
     found: list[Candidate] = module.images_of_zarr(path) if reader == "zarr" else module.scenes_of(path)
     return found
 
@@ -177,7 +177,7 @@ def _module(path: Path, reader: Reader) -> Any:
     """
     if reader == "zarr":
         require(f"{path} is an OME-Zarr, which", ["zarr"], "slides", UnsupportedSlideError)
-        return importlib.import_module("counterstain.slides.ome_zarr")
+        return importlib.import_module("counterstain.slides.zarrs.ome_zarr")
     require(f"{path} is a CZI, VSI or ZVI slide, which", ["slideio"], "czi", UnsupportedSlideError)
     return importlib.import_module("counterstain.slides.slideio")
 

@@ -19,8 +19,8 @@ from counterstain.errors import UnreadableSlideError, UnsupportedSlideError
 from counterstain.geometry import Size
 from counterstain.slides.choosing import Candidate
 from counterstain.slides.ome_xml import ome_images
-from counterstain.slides.ome_zarr_metadata import image_in, is_place, multiscale_of, name_in
-from counterstain.slides.zarr_stores import opened_store, read_text
+from counterstain.slides.zarrs.metadata import image_in, is_place, multiscale_of, name_in
+from counterstain.slides.zarrs.stores import opened_store, read_text
 
 ZARR_ERRORS = (
     *(

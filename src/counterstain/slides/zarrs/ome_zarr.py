@@ -17,13 +17,13 @@ from counterstain.errors import DamagedTileError, UnreadableSlideError, Unsuppor
 from counterstain.geometry import Box, Size
 from counterstain.images import to_rgb
 from counterstain.slides.base import WHOLE_FILE, Damage, Origin, Resolution
-from counterstain.slides.ome_zarr_metadata import Multiscale, multiscale_of
-from counterstain.slides.ome_zarr_places import ZARR_ERRORS, close, places_in, size_of
 from counterstain.slides.pixel_size import Stated
 from counterstain.slides.pyramid import damage_in_pyramid, is_level, level_of, read_pyramid
 from counterstain.slides.tiles import TileCache, fill
 from counterstain.slides.white_level import FULL, WhiteLevel, scaled, white_level, with_white
-from counterstain.slides.zarr_stores import MAX_CHUNK_BYTES, opened_store
+from counterstain.slides.zarrs.metadata import Multiscale, multiscale_of
+from counterstain.slides.zarrs.places import ZARR_ERRORS, close, places_in, size_of
+from counterstain.slides.zarrs.stores import MAX_CHUNK_BYTES, opened_store
 
 MAX_SIDE_PX = 10_000_000
 
