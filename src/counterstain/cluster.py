@@ -82,8 +82,7 @@ class Cluster:
         slide : the same, open.
         mpp : micrometres per pixel as the user said; None where the file says them.
         """
-        modified_ns = path.stat().st_mtime_ns
-        source = Source(path=path.absolute(), modified_ns=modified_ns, mpp=mpp, size=slide.size, resolution=slide.resolution)
+        source = Source.of(path, slide, mpp)
         return SlideWorkers(cluster=self, source=source, number=next(self.numbers))
 
 

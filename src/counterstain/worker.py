@@ -63,6 +63,20 @@ class Source:
     """What the user said of the pixel size."""
     size: Size
     resolution: Resolution
+    series: int = 0
+    """Number of the image in its file."""
+
+    @classmethod
+    def of(cls, path: Path, slide: Slide, mpp: float | None) -> "Source":
+        """Return what a worker is told of an open slide, and of the pixel size that the user said."""
+        return cls(
+            path=path.absolute(),
+            modified_ns=path.stat().st_mtime_ns,
+            mpp=mpp,
+            size=slide.size,
+            resolution=slide.resolution,
+            series=slide.origin.series,
+        )
 
 
 _at_work = threading.Lock()
@@ -139,7 +153,7 @@ def _slide(source: Source, default_mpp: float) -> Slide:
 def _opened(source: Source, default_mpp: float) -> Slide:
     if not source.path.exists():
         raise SlideError(f"a worker does not see {source.path}; {SHARE_SLIDES}")
-    slide = open_slide(source.path, mpp=source.mpp, default_mpp=default_mpp)
+    slide = open_slide(source.path, mpp=source.mpp, default_mpp=default_mpp, series=source.series)
     if (slide.size, slide.resolution) != (source.size, source.resolution):
         slide.close()
         raise SlideError(

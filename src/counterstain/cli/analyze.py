@@ -15,6 +15,7 @@ from counterstain.cli.settings import (
     region_options,
     report_options,
     score_options,
+    series_number,
 )
 from counterstain.cli.shard import ShardType
 
@@ -30,6 +31,12 @@ FORMAT_HELP = (
 @click.option("--out", required=True, type=FolderOut(), help="Folder for the results; made when missing.")
 @click.option("--mpp", type=POSITIVE, help="Micrometres per pixel of the images, instead of what the files say.")
 @click.option("--magnification", type=POSITIVE, help="The same as an objective: 40 is 0.25 um per pixel, 20 is 0.5.")
+@click.option(
+    "--series",
+    metavar="N|all",
+    callback=series_number,
+    help="Of a file with several images of full size: the number of one, from 0, or all for a result of each.",
+)
 @click.option("--format", "formats", metavar="NAME", multiple=True, help=FORMAT_HELP)
 @click.option(
     "--max-damaged-share",

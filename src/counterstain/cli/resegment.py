@@ -174,8 +174,9 @@ def _slide_of(content: Record, default_mpp: float, named: Path | None) -> Slide:
     """
     stored = content.slide
     mpp = stored.mpp if stored.mpp_source == "option" else None
+    series = stored.origin.series if stored.origin else None
     try:
-        slide = open_slide(named or stored.source, mpp=mpp, default_mpp=default_mpp)
+        slide = open_slide(named or stored.source, mpp=mpp, default_mpp=default_mpp, series=series)
     except CounterstainError as error:
         error.add_note("the image of the result is needed; name it with --slide")
         raise

@@ -20,6 +20,7 @@ from counterstain.inference.names import load_backend
 from counterstain.jobs.batch import Job, Outcome, run_batch
 from counterstain.jobs.boundary import fault_of
 from counterstain.jobs.document import document
+from counterstain.jobs.fields import with_series
 from counterstain.jobs.inputs import find_inputs
 from counterstain.jobs.listening import SILENCE, Listener
 from counterstain.jobs.run_log import RunLog
@@ -46,6 +47,7 @@ def analyze_paths(named: tuple[str, ...], out: Path, settings: Mapping[str, Any]
     """
     job, shard = make_job(out, settings), settings.get("shard")
     inputs, faults = find_inputs(named)
+    inputs = with_series(inputs, settings.get("series"))
     if shard:  # names are given to all images first, so that no two shards write to one folder
         inputs, faults = shard.of(inputs), shard.of(faults)
     outcome = Outcome(

@@ -39,6 +39,13 @@ def not_empty(value: Any, param: click.Parameter | None = None, ctx: click.Conte
     return value
 
 
+def series_number(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Return the number of an image in its file, or ``all``, or fail where it is neither."""
+    if value is None or value == "all" or (value.isascii() and value.isdecimal()):
+        return value
+    raise click.BadParameter(f"{value} is neither a number from 0 on nor all.", ctx, param)
+
+
 POSITIVE = FiniteRange(min=0, min_open=True)
 UNIT = FiniteRange(0, 1)
 

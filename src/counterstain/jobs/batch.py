@@ -136,7 +136,7 @@ def analyse_file(item: Input, job: Job, outcome: Outcome, heard: ImageListener) 
     """Analyse one file into its folder, unless that holds the result already."""
     folder = job.out / item.name
     remove_finished_work(folder)
-    with open_slide(item.path, mpp=job.mpp, default_mpp=job.backend.manifest.mpp) as slide:
+    with open_slide(item.path, mpp=job.mpp, default_mpp=job.backend.manifest.mpp, series=item.series) as slide:
         kept = None if job.overwrite else earlier_result(slide, job, folder)
         if kept:
             outcome.was_done(item.name, kept)

@@ -27,6 +27,8 @@ class Input:
     path: Path
     name: str
     """Name of its output folder, different for every input of a run."""
+    series: int | None = None
+    """Number of the image in a file of several; None takes the one of full size."""
 
 
 def find_inputs(named: tuple[str, ...]) -> tuple[list[Input], list[tuple[str, SlideError]]]:

@@ -45,6 +45,7 @@ def _differences(content: Record, slide: Slide, backend: Backend, options: Analy
         "mpp": (earlier.mpp, resolution.mpp),
         "pixel_height_um": (earlier.pixel_height_um, None if resolution.aspect == 1 else resolution.sides[0]),
         "mpp_source": (earlier.mpp_source, resolution.source),
+        "series": (earlier.origin.series if earlier.origin else slide.origin.series, slide.origin.series),
         "model": (content.bundle.fingerprint, backend.fingerprint),
     }
     asked = thresholds_of(options.cells, decoder=backend.manifest.decoder)

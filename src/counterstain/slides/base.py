@@ -54,6 +54,8 @@ class Origin:
     """Of the image in its file; empty where the file gives it none."""
     images: int = 1
     """Number of images in the file, labels and overviews among them where they are listed; levels of a pyramid are none."""
+    fields: int = 1
+    """Number of those that are of full size and no labels."""
     left_out: tuple[str, ...] = ()
     """The other images, each in words."""
     row_px: int = 0

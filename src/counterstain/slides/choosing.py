@@ -128,6 +128,7 @@ def _origin(chosen: Candidate, candidates: Sequence[Candidate]) -> Origin:
         series=chosen.number,
         name=chosen.name,
         images=len(candidates),
+        fields=len(of_full_size(candidates)),
         left_out=tuple(str(other) for other in others),
         warnings=tuple(warnings),
     )

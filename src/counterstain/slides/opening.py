@@ -109,6 +109,11 @@ def slide_name(path: Path) -> str:
     return as_unicode(stem.removesuffix(".ome") or path.stem)
 
 
+def series_name(name: str, series: int) -> str:
+    """Return the name of one of several fields of a file."""
+    return f"{name}_series{series}"
+
+
 def as_unicode(path: str | Path) -> str:
     """Return a path as text that every file can hold: bytes that are not UTF-8, which a disk allows, become U+FFFD."""
     return str(path).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
@@ -123,10 +128,10 @@ class Wanted:
     default_mpp: float
     series: int | None
 
-    @property
-    def name(self) -> str:
-        """Of the slide."""
-        return slide_name(self.path)
+    def name(self, origin: Origin = WHOLE_FILE) -> str:
+        """Return the name of the slide, which that of its file is not where it is one of several fields."""
+        name = slide_name(self.path)
+        return name if origin.fields == 1 else series_name(name, origin.series)
 
     def resolution(self, found: Stated, *, is_flat: bool = False) -> Resolution:
         """Return the pixel size that is taken; of a flat image it may be assumed."""
@@ -154,11 +159,11 @@ def _open_listed(wanted: Wanted, reader: Reader) -> Slide:
     if reader == "zarr":
         zarr = _module(path, reader)
         resolution = wanted.resolution(zarr.stated_by_zarr(path, origin.series))
-        slide: Slide = zarr.OmeZarrSlide(path, name=wanted.name, resolution=resolution, origin=origin)
+        slide: Slide = zarr.OmeZarrSlide(path, name=wanted.name(origin), resolution=resolution, origin=origin)
         return slide
     slideio = _module(path, reader)
     resolution = wanted.resolution(slideio.stated_by_slideio(path, origin.series))
-    scene: Slide = slideio.SlideioSlide(path, name=wanted.name, resolution=resolution, origin=origin)
+    scene: Slide = slideio.SlideioSlide(path, name=wanted.name(origin), resolution=resolution, origin=origin)
     return scene
 
 
@@ -184,7 +189,7 @@ def _module(path: Path, reader: Reader) -> Any:
 
 def _open_whole_slide(wanted: Wanted) -> Slide:
     resolution = wanted.resolution(stated_by_openslide(wanted.path))
-    return OpenSlideSlide(wanted.path, name=wanted.name, resolution=resolution)
+    return OpenSlideSlide(wanted.path, name=wanted.name(), resolution=resolution)
 
 
 def _open_tiff(wanted: Wanted) -> Slide:
@@ -192,7 +197,7 @@ def _open_tiff(wanted: Wanted) -> Slide:
     image, origin = headers_of_tiff(path, wanted.series)
     if reads_in_pieces(image):
         resolution = wanted.resolution(image.stated)
-        return TiledTiffSlide(path, name=wanted.name, resolution=resolution, origin=origin)
+        return TiledTiffSlide(path, name=wanted.name(origin), resolution=resolution, origin=origin)
     decoded = decode_tiff(path, origin.series)
     return _flat(decoded, wanted, wanted.resolution(image.stated, is_flat=True), origin)
 
@@ -204,4 +209,4 @@ def _open_raster(wanted: Wanted) -> Slide:
 
 
 def _flat(decoded: Decoded, wanted: Wanted, resolution: Resolution, origin: Origin) -> Slide:
-    return ArraySlide(decoded.pixels, name=wanted.name, resolution=resolution, origin=with_white(origin, decoded.white))
+    return ArraySlide(decoded.pixels, name=wanted.name(origin), resolution=resolution, origin=with_white(origin, decoded.white))
