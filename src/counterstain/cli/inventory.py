@@ -23,7 +23,7 @@ NEEDED = {
 OPTIONAL = {
     "pyarrow": ("pyarrow", "slides", "cells.parquet"),
     "zarr": ("zarr", "slides", "maps of slides that do not fit in memory"),
-    "imagecodecs": ("imagecodecs", "slides", "TIFF files compressed other than by deflate"),
+    "imagecodecs": ("imagecodecs", "slides", "TIFF files compressed by rare codecs (most need none)"),
     "slideio": ("slideio", "czi", "CZI slides compressed by JPEG XR; VSI and ZVI"),
     "openvino": ("openvino", "openvino", "another engine, and bf16"),
     "distributed": ("distributed", "cluster", "--cluster"),
