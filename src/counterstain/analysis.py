@@ -9,6 +9,7 @@ from counterstain.scoring.regions import Region
 from counterstain.slides.base import Slide
 from counterstain.stitching.maps import Maps
 from counterstain.tiling.quality import TileQualities
+from counterstain.tiling.stains import Stains
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +31,8 @@ class Analysis:
     None when it was not looked for."""
     regions: tuple[Region, ...] = ()
     """The parts of the slide that were scored on their own."""
+    stains: Stains | None = None
+    """Which stains the slide shows, and whether the model knows them; None when nobody looked."""
     tiles: TileQualities = ()
     """What is wrong with each tile that was inferred, by its kept box in pixels of the maps; empty when nobody looked."""
     source: str = ""

@@ -35,6 +35,8 @@ from counterstain.stitching.maps import Maps
 from counterstain.tiling.glass import damage_in_tiles, everywhere, find_tissue, with_nuclei, without_damage
 from counterstain.tiling.grid import Tile
 from counterstain.tiling.quality import TileQualities, TileQuality, damaged_share, quality_warnings
+from counterstain.tiling.stain_sample import stains_of
+from counterstain.tiling.stains import Stains, stain_warning
 
 MIN_SIDE_UM = 4.0
 """Images with a shorter side cannot hold a nucleus."""
@@ -71,6 +73,8 @@ class AnalyzeOptions:
     warned of up to here, and the slide fails beyond."""
     restart: bool = False
     """Whether an interrupted run with other settings is thrown away, not refused."""
+    any_stain: bool = False
+    """Whether an image that is no bright-field image of stained tissue is analysed, with a warning, not refused."""
 
 
 def analyze(
@@ -99,8 +103,8 @@ def analyze(
     Raises
     ------
     SlideError
-        Nothing can be counted in the slide: one colour, smaller than a nucleus, or far too coarse; or it does not fit in
-        memory and no ``work`` folder is given.
+        Nothing can be counted in the slide: one colour, smaller than a nucleus, far too coarse, or no bright-field image of
+        stained tissue; or it does not fit in memory and no ``work`` folder is given.
     BackendError
         The model returned something that is not a set of maps, such as NaN.
     UsageError
@@ -116,6 +120,8 @@ def analyze(
     with stopwatch("total"):
         with stopwatch("read"):
             subject = Subject(slide=slide, backend=backend, tissue=find_tissue(slide))
+            stains = stains_of(slide, subject.tissue, manifest.stains)
+        check_bright_field(slide, stains, any_stain=options.any_stain)
         workers = workers or this_process(subject, options)
         maps, cells, tiles = _passes(subject, options, workers, work, Ears(on_progress=on_progress, stopwatch=stopwatch))
         tissue = without_damage(subject.tissue, damage_in_tiles(slide, tiles, manifest.mpp), manifest.mpp)
@@ -132,9 +138,10 @@ def analyze(
         scores=scores,
         overview_sha256=digest(shown),
         tissue_mm2=tissue_mm2,
+        stains=stains,
         tiles=tiles,
         regions=regions.parts,
-        warnings=(*warnings_of(slide, manifest, cells, scores, tiles), *region_warnings(regions, slide.size)),
+        warnings=(*warnings_of(slide, manifest, cells, scores, tiles, stains), *region_warnings(regions, slide.size)),
         timings_s=_with_stitching(stopwatch),
     )
 
@@ -237,14 +244,36 @@ def _without_work(slide: Slide, size: Size, *, fits: bool) -> CounterstainError:
     )
 
 
+def check_bright_field(slide: Slide, stains: Stains, *, any_stain: bool) -> None:
+    """Check that a slide is a bright-field image of stained tissue, unless any image will do.
+
+    Raises
+    ------
+    SlideError
+        It is bright on a dark ground, or grey.
+    """
+    if stains.verdict == "not_bright_field" and not any_stain:
+        raise SlideError(
+            f"{slide.name} is no bright-field image of stained tissue: {stains.reason}",
+            Remedy("give the image in colour, as the microscope shows it"),
+            Remedy("have it analysed all the same and be warned of it", "any_stain"),
+        )
+
+
 def warnings_of(
-    slide: Slide, manifest: Manifest, cells: CellColumns, scores: tuple[Score, ...], tiles: TileQualities = ()
+    slide: Slide,
+    manifest: Manifest,
+    cells: CellColumns,
+    scores: tuple[Score, ...],
+    tiles: TileQualities = (),
+    stains: Stains | None = None,
 ) -> tuple[str, ...]:
-    """Return what makes the numbers less sure: a guessed pixel size, nuclei of an odd size, faults of the image, few nuclei.
+    """Return what makes the numbers less sure: another stain, a guessed pixel size, nuclei of an odd size, faults, few nuclei.
 
     Of the scores only those of the whole slide count; each region says with its own scores what is wrong with them.
     """
-    found = []
+    odd_stain = stain_warning(stains, manifest.stains) if stains else None
+    found = [odd_stain] if odd_stain else []
     if slide.resolution.warning:
         found.append(slide.resolution.warning)
     elif slide.resolution.source == "assumed":

@@ -7,6 +7,7 @@ from importlib.metadata import version
 import pytest
 import tifffile
 from PIL import Image
+from stained_fields import AEC, stained_field
 
 from counterstain.inference import names as backend_names
 from counterstain.inference.classical import ClassicalBackend
@@ -260,3 +261,15 @@ def test_a_real_tile_gives_every_file(data_dir, folder, analyze):
     rows = list(csv.DictReader((folder / "out" / "22_2" / "cells.csv").read_text().splitlines()))
     assert len(rows) == content["counts"]["nuclei"] > 100
     assert sum(row["is_positive"] == "true" for row in rows) == content["counts"]["positive"]
+
+
+def test_another_stain_is_warned_of_in_every_output(folder, analyze, run):
+    Image.fromarray(stained_field(AEC)).save("red.png")
+    result = analyze("red.png", "--format", "ome-tiff", "--format", "csv")
+    assert result.exit_code == 0
+    assert "looks red" in result.stderr
+    assert "looks red" in json.loads((folder / "out" / "red" / "analysis.json").read_text())["warnings"][0]
+    assert "looks red" in (folder / "out" / "summary.csv").read_text()
+    assert "looks red" in (folder / "out" / "counterstain.log").read_text()
+    assert "looks red" in run("score", "out").stderr
+    assert "looks red" in run("segment", "out", "--out", "again", "--format", "csv").stderr

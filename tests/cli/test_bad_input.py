@@ -94,8 +94,6 @@ READ = {
     "wide and low": lambda draw: Image.fromarray(draw()[20:40]),
     "without nuclei": lambda draw: Image.fromarray(np.arange(200, 256, dtype=np.uint8).repeat(3 * 56).reshape(56, 56, 3)),
     "palette": lambda draw: Image.fromarray(draw()).quantize(8),
-    "grey": lambda draw: Image.fromarray(draw()).convert("L"),
-    "16-bit grey": lambda draw: Image.fromarray(draw()[:, :, 0].astype(np.uint16) * 257),
     "transparent": lambda draw: Image.fromarray(np.dstack([draw(), np.full(draw().shape[:2], 90, np.uint8)])),
 }
 
@@ -110,6 +108,22 @@ def test_an_odd_image_is_analysed_to_the_end(folder, analyze, draw, name):
     assert (content["slide"]["width_px"], content["slide"]["height_px"]) == image.size
     with Image.open(folder / "out" / "odd" / "segmentation.png") as drawn:
         assert drawn.size == image.size
+
+
+NO_STAIN = {
+    "grey": lambda draw: Image.fromarray(draw()).convert("L"),
+    "16-bit grey": lambda draw: Image.fromarray(draw()[:, :, 0].astype(np.uint16) * 257),
+    "inverted": lambda draw: Image.fromarray(255 - draw()),
+}
+
+
+@pytest.mark.parametrize("name", NO_STAIN)
+def test_what_is_no_bright_field_image_is_refused_unless_the_user_insists(good, analyze, draw, name):
+    NO_STAIN[name](draw).save("bad.png")
+    check_refused(analyze("bad.png", "good.png", "--format", "json"), good.parent, "no bright-field image")
+    result = analyze("bad.png", "--any-stain", "--format", "json", "--json")
+    assert result.exit_code == 0
+    assert "no bright-field image" in json.loads(result.stdout)["images"][0]["warnings"][0]
 
 
 def test_an_image_without_nuclei_has_no_score_and_says_so(folder, analyze):

@@ -302,3 +302,13 @@ def test_a_pipe_is_never_waited_for(bundle, name):
 def test_names_of_files_are_reserved_that_results_have():
     stems = {name.split(".")[0] for form in FORMATS.values() for name in form.writers(Panel(channels=()))}
     assert stems <= RESERVED_NAMES
+
+
+def test_a_bundle_that_names_no_stains_was_trained_for_hematoxylin_and_dab(bundle):
+    assert load_bundle(_edit(bundle, stains=None)).manifest.stains == ("hematoxylin", "DAB")
+
+
+@pytest.mark.parametrize("stains", [[], ["brown"], ["DAB", "ink"], ["DAB"] * 99])
+def test_a_stain_that_has_no_name_here_is_refused(bundle, stains):
+    with pytest.raises(BundleError, match="stains"):
+        load_bundle(_edit(bundle, stains=stains))

@@ -46,6 +46,11 @@ FORMAT_HELP = (
     help="Largest share of an image, 0 to 1, that may be damaged in its file; up to it, the rest is analysed, with a warning.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the results of an earlier run.")
+@click.option(
+    "--any-stain",
+    is_flag=True,
+    help="Analyse also what is no bright-field image of stained tissue (fluorescence, negatives, grey), with a warning.",
+)
 @model_options
 @cell_options
 @score_options

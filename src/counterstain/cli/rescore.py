@@ -65,7 +65,8 @@ def _rescore_one(folder: Path, content: Record, settings: Mapping[str, Any]) -> 
     cells = _classified(read_cells(folder, content), settings)
     slide, file = content.slide, settings["regions"]
     regions = read_regions(file, slide.sides) if file else NO_REGIONS
-    for message in () if settings["quiet"] else region_warnings(regions, slide.size):
+    faults = (*(content.stains.warnings() if content.stains else ()), *region_warnings(regions, slide.size))
+    for message in () if settings["quiet"] else faults:
         show_warning(folder.name, message)
     whole = Population(cells=cells, area_mm2=slide.tissue_mm2, resolution=slide.resolution)
     scores = score_regions(whole, regions.parts, scorers(settings["scores"] or DEFAULT))

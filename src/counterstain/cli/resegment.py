@@ -140,6 +140,7 @@ def segmented(
     tiles = read_qualities(folder, content, slide)
     tissue = without_damage(find_tissue(slide), damage_in_tiles(slide, tiles, maps.mpp), maps.mpp)
     tissue_mm2 = with_nuclei(tissue, cells["row_um"], cells["col_um"]).area_mm2
+    stains = content.stains.stains() if content.stains else None
     regions = read_regions(settings["regions"], slide.resolution.sides) if settings["regions"] else NO_REGIONS
     whole = Population(cells=cells, area_mm2=tissue_mm2, resolution=slide.resolution)
     scores = score_regions(whole, regions.parts, scorers(settings["scores"] or DEFAULT))
@@ -152,11 +153,12 @@ def segmented(
         scores=scores,
         tissue_mm2=tissue_mm2,
         regions=regions.parts,
+        stains=stains,
         tiles=tiles,
         source=content.slide.source,
         overview_sha256=content.slide.overview_sha256,
         warnings=(
-            *warnings_of(slide, manifest, cells, scores, tiles),
+            *warnings_of(slide, manifest, cells, scores, tiles, stains),
             *region_warnings(regions, slide.size),
         ),
     )

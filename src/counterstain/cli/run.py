@@ -85,8 +85,8 @@ def make_job(out: Path, settings: Mapping[str, Any]) -> Job:
     given = {name: settings[name] for name in CELL_OPTIONS if settings.get(name) is not None}
     scores = tuple(settings.get("scores") or DEFAULT)
     scorers(scores)  # an unknown name is refused before any work
-    damaged = {name: settings[name] for name in ("max_damaged_share",) if settings.get(name) is not None}
-    options = AnalyzeOptions(cells=CellOptions(**given), scores=scores, threads=settings["threads"], **damaged)
+    more = {name: settings[name] for name in ("max_damaged_share", "any_stain") if settings.get(name) is not None}
+    options = AnalyzeOptions(cells=CellOptions(**given), scores=scores, threads=settings["threads"], **more)
     backend = load_backend(
         settings["bundle"], threads=settings["threads"], engine=settings["engine"], precision=settings["precision"]
     )

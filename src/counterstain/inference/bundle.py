@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from counterstain.errors import BundleError
 from counterstain.inference.bundle_files import MANIFEST as MANIFEST
@@ -22,6 +22,7 @@ from counterstain.inference.bundle_files import OpenFile, opened_bundle
 from counterstain.inference.graphs.check import check_operators
 from counterstain.inference.weights import CheckedWeights, source_of
 from counterstain.panel import DEVICE_NAMES, Panel
+from counterstain.tiling.stains import HEMATOXYLIN_AND_DAB, STAIN_HUES
 
 FORMAT_VERSION = 1
 
@@ -100,9 +101,18 @@ class Manifest(BaseModel):
     starts."""
     expected_nuclear_area_um2: tuple[_Area, _Area]
     """The range in which the median nuclear area of an image normally lies; outside it a warning says so."""
+    stains: tuple[str, ...] = Field(default=HEMATOXYLIN_AND_DAB, max_length=len(STAIN_HUES))
+    """What the images of the training were stained with; other stains are warned of."""
     licence: Line
     training_data: tuple[Line, ...] = Field(default=(), max_length=1000)
     weights: tuple[WeightFile, ...] = Field(default=(), max_length=MAX_WEIGHT_FILES)
+
+    @field_validator("stains")
+    @classmethod
+    def _stains_have_names(cls, stains: tuple[str, ...]) -> tuple[str, ...]:
+        if not stains or set(stains) - STAIN_HUES.keys():
+            raise ValueError(f"expected one or more of {', '.join(STAIN_HUES)}")
+        return stains
 
     @model_validator(mode="after")
     def _tile_has_a_core(self) -> Self:

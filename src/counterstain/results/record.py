@@ -15,6 +15,7 @@ from counterstain.analysis import Analysis
 from counterstain.cells.table import CellColumns
 from counterstain.geometry import Size
 from counterstain.results.part import Part, as_json, finite, write_json
+from counterstain.results.stains import StainsRecord, stains_record, unsaid_stains
 from counterstain.scoring.base import Score
 from counterstain.scoring.regions import Region
 from counterstain.slides.base import MppSource, Origin, Resolution
@@ -161,6 +162,8 @@ class Record(Part):
     slide: SlideRecord
     bundle: BundleRecord
     counts: CountsRecord
+    stains: StainsRecord | None = None
+    """None in results of early versions."""
     quality: QualityRecord | None = None
     regions: tuple[RegionRecord, ...] = ()
     scores: tuple[ScoreRecord, ...]
@@ -185,6 +188,7 @@ def record(analysis: Analysis, files: tuple[str, ...] = ()) -> Record:
             "slide": _slide(analysis),
             "bundle": _bundle(analysis),
             "counts": counts_of(analysis.cells),
+            **({"stains": stains_record(analysis.stains, analysis.manifest)} if analysis.stains else {}),
             **({"quality": _quality(analysis)} if analysis.tiles else {}),
             **({"regions": [_region(region, analysis) for region in analysis.regions]} if analysis.regions else {}),
             "scores": [score_record(score) for score in analysis.scores],
@@ -266,7 +270,7 @@ def _bundle(analysis: Analysis) -> dict[str, Any]:
         "fingerprint": analysis.fingerprint,
         "marker": manifest.panel.marker,
         "licence": manifest.licence,
-        "manifest": manifest.model_dump(mode="json", exclude={"weights", "training_data"}),
+        "manifest": manifest.model_dump(mode="json", exclude={"weights", "training_data", *unsaid_stains(manifest)}),
     }
 
 

@@ -25,6 +25,7 @@ COLUMNS = (
     f"{MAIN}_high",
     "mpp",
     "mpp_source",
+    "stains",
     "bundle",
     "bundle_version",
     "warnings",
@@ -37,6 +38,8 @@ COLUMNS = (
     "frame_row_px",
     "frame_col_px",
 )
+OPTIONAL = ("stains",)
+"""Columns that are left out where no result has a value, as results of early versions."""
 
 Status = Literal["done", "kept", "failed"]
 
@@ -67,7 +70,8 @@ def write_summary(folder: Path, done: set[str], failures: list[Failure]) -> Path
     path = folder / FILE_NAME
     rows = summary_rows(folder, done, failures)
     with replacing(path) as hidden, hidden.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n", restval="")
+        columns = [name for name in COLUMNS if name not in OPTIONAL or any(name in row for row in rows)]
+        writer = csv.DictWriter(file, columns, lineterminator="\n", restval="")
         writer.writeheader()
         writer.writerows(
             {key: as_shown(value) if isinstance(value, str) else value for key, value in row.items()} for row in rows
@@ -100,6 +104,7 @@ def result_row(content: Record) -> dict[str, Any]:
         **_main_score(content.scores),
         "mpp": slide.mpp,
         "mpp_source": slide.mpp_source,
+        "stains": _stains(content),
         "bundle": bundle.name,
         "bundle_version": bundle.version,
         "warnings": _one_line("; ".join(content.warnings)),
@@ -126,6 +131,12 @@ def _main_score(scores: Sequence[ScoreRecord]) -> dict[str, Any]:
             values = {MAIN: score.value, f"{MAIN}_low": low, f"{MAIN}_high": high}
             return {key: None if value is None else round(value, 2) for key, value in values.items()}
     return {}
+
+
+def _stains(content: Record) -> str | None:
+    """Return how the stains of the image look, and what that means for the model; None where nobody looked."""
+    stains = content.stains
+    return f"{' and '.join(stains.hues) or 'none'} ({stains.verdict.replace('_', ' ')})" if stains else None
 
 
 def _one_line(text: str) -> str:
