@@ -71,7 +71,7 @@ def test_a_terminal_shows_speed_and_time_left(monkeypatch, clock, capsys):
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "150")
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    with progress_bars(1, quiet=False) as bars:
+    with progress_bars(quiet=False) as bars:
         bar = bars.begin("slide")
         bar.step(step("tiles", 1, 4, 0.5))
         clock[0] = 100.0
@@ -82,7 +82,8 @@ def test_a_terminal_shows_speed_and_time_left(monkeypatch, clock, capsys):
 def test_slides_at_work_at_once_have_a_bar_each_which_goes_with_its_slide():
     console = Console(file=io.StringIO(), force_terminal=True, width=150)
     with Shown(TextColumn("{task.description} {task.completed}/{task.total} {task.fields[pace]}"), console=console) as shown:
-        bars = TerminalBars(shown, 2)
+        bars = TerminalBars(shown)
+        bars.started(2)
         first, second = bars.begin("one"), bars.begin("two")
         first.step(step("cells", 3, 4, 0.5))
         second.step(step("tiles", 1, 9, 0.5))

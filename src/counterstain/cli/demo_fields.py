@@ -6,13 +6,11 @@ from typing import Any
 
 import skimage.data
 
-from counterstain.cli.run import make_job, run_and_report
+from counterstain.cli.run import shown
 from counterstain.errors import ELSEWHERE, OutputError
-from counterstain.files import claimed
-from counterstain.jobs.batch import Job, Outcome, analyse_slide
-from counterstain.jobs.listening import Listener
+from counterstain.jobs.analyzing import analyze_slides
+from counterstain.jobs.order import order_from
 from counterstain.jobs.run_log import FILE_NAME as LOG_NAME
-from counterstain.jobs.run_log import RunLog
 from counterstain.results.record import read_record
 from counterstain.results.summary import FILE_NAME
 from counterstain.slides.array import ArraySlide
@@ -37,15 +35,8 @@ def analyze_demo(out: Path, settings: Mapping[str, Any]) -> bool:
     """
     slides = demo_slides()
     check_earlier_demo(out, slides)
-    job = make_job(out, {**settings, "formats": (), "overwrite": True})
-    outcome = Outcome(log=RunLog(out))
-    return run_and_report(
-        job,
-        outcome,
-        lambda listener: _analyze(slides, job, outcome, listener),
-        images=len(slides),
-        settings={**settings, "formats": ()},
-    )
+    order = order_from({**settings, "overwrite": True}, out)
+    return shown(lambda listener: analyze_slides(slides, order, listener), {**settings, "formats": ()})
 
 
 def check_earlier_demo(out: Path, slides: Mapping[str, ArraySlide]) -> None:
@@ -73,11 +64,3 @@ def demo_slides() -> dict[str, ArraySlide]:
         "scikit-image data.immunohistochemistry()": ArraySlide(colon, name="colon", resolution=Resolution(COLON_MPP, "option")),
         f"synthetic field, seed {FIELD_SEED}": ArraySlide(field, name="synthetic", resolution=Resolution(FIELD_MPP, "option")),
     }
-
-
-def _analyze(slides: Mapping[str, ArraySlide], job: Job, outcome: Outcome, listener: Listener) -> None:
-    for source, slide in slides.items():
-        heard = listener.begin(slide.name)
-        with claimed(job.out / slide.name):
-            outcome.done(slide.name, analyse_slide(slide, job, job.out / slide.name, source=source, heard=heard))
-        heard.end()

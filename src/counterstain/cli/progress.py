@@ -25,6 +25,9 @@ JSON_INTERVAL_S = 1.0
 class Bars(Protocol):
     """Shows the progress of a run."""
 
+    def started(self, images: int) -> None:
+        """Begin with a run."""
+
     def begin(self, name: str) -> ImageListener:
         """Begin with an image."""
 
@@ -34,6 +37,10 @@ class OnTheConsole:
     """The ``Listener`` of the command line: progress as the user wants it, errors and warnings as they come."""
 
     bars: Bars
+
+    def started(self, images: int) -> None:
+        """Show how many images there are."""
+        self.bars.started(images)
 
     def begin(self, name: str) -> ImageListener:
         """Show that an image is at work."""
@@ -65,9 +72,13 @@ class Pace:
 class TerminalBars:
     """One bar for the images and below it one for each that is at work."""
 
-    def __init__(self, shown: Shown, images: int) -> None:
+    def __init__(self, shown: Shown) -> None:
         self._shown = shown
-        self._images: TaskID = shown.add_task("images", total=images, pace="")
+        self._images: TaskID = shown.add_task("images", total=None, pace="")
+
+    def started(self, images: int) -> None:
+        """Show how many images there are."""
+        self._shown.update(self._images, total=images)
 
     def begin(self, name: str) -> "TerminalBar":
         """Show a bar with the name of the image."""
@@ -99,6 +110,9 @@ class TerminalBar:
 
 class JsonLines:
     """One JSON object a line: slide, stage, done, total, megapixels per second, seconds left."""
+
+    def started(self, images: int) -> None:
+        """Write nothing: each line is about one image."""
 
     def begin(self, name: str) -> "JsonLinesOfImage":
         """Write the first line of an image."""
@@ -144,14 +158,14 @@ _one_line_at_a_time = threading.Lock()
 
 
 @contextmanager
-def listening(images: int, *, quiet: bool, as_json: bool = False) -> Iterator[Listener]:
-    """Yield the listener of a run over some images; see ``progress_bars`` for what of its progress is shown."""
-    with progress_bars(images, quiet=quiet, as_json=as_json) as bars:
+def listening(*, quiet: bool, as_json: bool = False) -> Iterator[Listener]:
+    """Yield the listener of a run; see ``progress_bars`` for what of its progress is shown."""
+    with progress_bars(quiet=quiet, as_json=as_json) as bars:
         yield OnTheConsole(bars)
 
 
 @contextmanager
-def progress_bars(images: int, *, quiet: bool, as_json: bool = False) -> Iterator[Bars]:
+def progress_bars(*, quiet: bool, as_json: bool = False) -> Iterator[Bars]:
     """Yield JSON lines where asked for, else bars where standard error is a terminal, else silence; ``quiet`` has no bars."""
     if as_json:
         yield JsonLines()
@@ -162,7 +176,7 @@ def progress_bars(images: int, *, quiet: bool, as_json: bool = False) -> Iterato
     texts = TextColumn("{task.description}"), TextColumn("{task.fields[pace]}")
     columns = (texts[0], BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), texts[1])
     with Shown(*columns, console=Console(stderr=True), transient=True) as shown:
-        yield TerminalBars(shown, images)
+        yield TerminalBars(shown)
 
 
 def _clock(seconds: float) -> str:

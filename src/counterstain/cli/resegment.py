@@ -19,7 +19,6 @@ from counterstain.cells.segment import segment as cut
 from counterstain.cells.table import CellTable
 from counterstain.cli.console import show_error, show_summary, show_warning
 from counterstain.cli.progress import progress_bars
-from counterstain.cli.run import CELL_OPTIONS
 from counterstain.errors import ELSEWHERE, CounterstainError, UsageError
 from counterstain.files import claimed, explained
 from counterstain.inference.bundle import Manifest
@@ -27,6 +26,7 @@ from counterstain.inference.stopwatch import Stopwatch
 from counterstain.jobs.boundary import Fault, attempted
 from counterstain.jobs.document import failed_entry
 from counterstain.jobs.listening import ImageListener
+from counterstain.jobs.order import cell_options
 from counterstain.outputs.names import check_formats, default_formats, formats_for
 from counterstain.passes.workers import CELLS
 from counterstain.pipeline import IN_MEMORY_PIXELS, cutting_threads, warnings_of
@@ -58,7 +58,7 @@ def resegment(folder: Path, out: Path, settings: Mapping[str, Any]) -> bool:
     """
     results = results_in(folder)
     check_formats(settings["formats"])
-    options = CellOptions(**{name: settings[name] for name in CELL_OPTIONS if settings.get(name) is not None})
+    options = cell_options(settings)
     if settings["slide"] and len(results) > 1:
         raise UsageError(f"--slide names the image of one result, and {folder} holds {len(results)}; name the folder of one")
     scorers(settings["scores"])  # an unknown name is refused before any work
@@ -68,7 +68,8 @@ def resegment(folder: Path, out: Path, settings: Mapping[str, Any]) -> bool:
         out.mkdir(parents=True, exist_ok=True)
     done: list[tuple[str, Record]] = []
     failures = []
-    with progress_bars(len(results), quiet=settings["quiet"] or settings["as_json"], as_json=False) as bars:
+    with progress_bars(quiet=settings["quiet"] or settings["as_json"], as_json=False) as bars:
+        bars.started(len(results))
         for path, content in results:
             heard = bars.begin(path.name)
             made = attempted(partial(_one, path, content, out / path.name, options, settings, heard))

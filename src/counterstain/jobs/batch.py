@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -49,6 +49,8 @@ class Job:
     """File of the parts of every slide that are scored on their own."""
     workers_for: Callable[[Path, Slide, float | None], Workers | None] = _no_others
     """From the file of a slide, open, and ``mpp`` to whoever does the work, None for this process."""
+    opened: Callable[..., AbstractContextManager[Slide]] = open_slide
+    """From the path of an image, ``mpp``, ``default_mpp`` and ``series`` to the slide; as ``open_slide``."""
     at_once: int = 1
     """Images that are at work at the same time, each in a thread of its own; only other processes make that faster."""
     stop: threading.Event = field(default_factory=threading.Event)
@@ -59,12 +61,21 @@ class Job:
 class Outcome:
     """What came of a run."""
 
+    out: Path
+    """Folder of the results."""
+    summary: Path | None = None
+    """``summary.csv``, once it is written."""
     records: list[tuple[str, Record]] = field(default_factory=list)
     """Output folder's name and the content of its ``analysis.json``."""
     kept: set[str] = field(default_factory=set)
     """Those of the names whose result an earlier run has written."""
     failures: list[Failure] = field(default_factory=list)
     log: RunLog
+
+    @property
+    def fresh(self) -> int:
+        """Number of results that this run has made."""
+        return len(self.records) - len(self.kept)
 
     def done(self, name: str, content: Record) -> None:
         """Add a result."""
@@ -136,7 +147,7 @@ def analyse_file(item: Input, job: Job, outcome: Outcome, heard: ImageListener) 
     """Analyse one file into its folder, unless that holds the result already."""
     folder = job.out / item.name
     remove_finished_work(folder)
-    with open_slide(item.path, mpp=job.mpp, default_mpp=job.backend.manifest.mpp, series=item.series) as slide:
+    with job.opened(item.path, mpp=job.mpp, default_mpp=job.backend.manifest.mpp, series=item.series) as slide:
         kept = None if job.overwrite else earlier_result(slide, job, folder)
         if kept:
             outcome.was_done(item.name, kept)

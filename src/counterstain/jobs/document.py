@@ -1,7 +1,6 @@
 """What came of a run as one JSON document: for a program that started it, or for a page that shows it."""
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from counterstain.jobs.batch import Outcome
@@ -11,13 +10,13 @@ from counterstain.slides.opening import as_unicode
 from counterstain.versions import FORMAT_VERSION
 
 
-def document(out: Path, outcome: Outcome, summary: Path) -> dict[str, Any]:
+def document(outcome: Outcome) -> dict[str, Any]:
     """Return what came of a run, made of JSON's own types alone."""
     done = [
         {
             "status": "kept" if name in outcome.kept else "done",
             "name": name,
-            "folder": as_unicode(out / name),
+            "folder": as_unicode(outcome.out / name),
             **as_json(content),
         }
         for name, content in outcome.records
@@ -25,8 +24,8 @@ def document(out: Path, outcome: Outcome, summary: Path) -> dict[str, Any]:
     failed = [failed_entry(failure) for failure in outcome.failures]
     return {
         "format_version": FORMAT_VERSION,
-        "out": as_unicode(out),
-        "summary": as_unicode(summary),
+        "out": as_unicode(outcome.out),
+        **({"summary": as_unicode(outcome.summary)} if outcome.summary else {}),
         "images": [*done, *failed],
     }
 

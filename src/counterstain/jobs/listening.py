@@ -18,6 +18,9 @@ class ImageListener(Protocol):
 class Listener(Protocol):
     """Hears of a run, which may be at work on several images at once, each in a thread of its own."""
 
+    def started(self, images: int) -> None:
+        """Hear how many images there are."""
+
     def begin(self, name: str) -> ImageListener:
         """Hear that the work on an image begins."""
 
@@ -30,6 +33,9 @@ class Listener(Protocol):
 
 class Silence:
     """Hears everything and does nothing."""
+
+    def started(self, images: int) -> None:
+        """Do nothing."""
 
     def begin(self, name: str) -> "Silence":
         """Do nothing."""

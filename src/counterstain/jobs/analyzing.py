@@ -1,0 +1,84 @@
+"""A run from its order to its outcome: find the images, analyse them, keep a log and sum up. Nothing is shown."""
+
+import importlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+
+from counterstain.extras import require
+from counterstain.jobs.batch import Job, Outcome, run_batch
+from counterstain.jobs.boundary import fault_of
+from counterstain.jobs.fields import with_series
+from counterstain.jobs.inputs import Input, find_inputs
+from counterstain.jobs.listening import SILENCE, Listener
+from counterstain.jobs.order import Order, job_of
+from counterstain.jobs.run_log import RunLog
+from counterstain.results.summary import write_summary
+from counterstain.slides.base import Slide
+
+
+def analyze_images(named: tuple[str, ...], order: Order, listener: Listener = SILENCE) -> Outcome:
+    """Analyse the images behind files, folders and patterns, and return what came of each.
+
+    Raises
+    ------
+    CounterstainError
+        Nothing could be done at all; see ``job_of`` and ``find_inputs``.
+    """
+    job = job_of(order)
+    inputs, faults = find_inputs(named)
+    inputs = with_series(inputs, order.series)
+    if order.shard:  # names are given to all images first, so that no two shards write to one folder
+        inputs, faults = order.shard.of(inputs), order.shard.of(faults)
+    outcome = Outcome(out=order.out, log=RunLog(order.out, order.shard, listener))
+    listener.started(len(inputs))
+    with _spread(job, order) as spread, _logged(outcome, job, order, len(inputs)):
+        for name, error in faults:
+            outcome.failed(fault_of(error).failure("", name))
+            listener.failed(name, error)
+        run_batch(inputs, spread, outcome, listener)
+    return _summed_up(outcome)
+
+
+def analyze_slides(slides: Mapping[str, Slide], order: Order, listener: Listener = SILENCE) -> Outcome:
+    """Analyse open slides, each under a text that says what it is, and return what came of each; see ``analyze_images``."""
+    job = replace(job_of(order), opened=lambda path, **_: nullcontext(slides[str(path)]))
+    inputs = [Input(path=Path(source), name=slide.name) for source, slide in slides.items()]
+    outcome = Outcome(out=order.out, log=RunLog(order.out, listener=listener))
+    listener.started(len(inputs))
+    with _logged(outcome, job, order, len(inputs)):
+        run_batch(inputs, job, outcome, listener)
+    return _summed_up(outcome)
+
+
+@contextmanager
+def _spread(job: Job, order: Order) -> Iterator[Job]:
+    """Yield the job with the workers of the cluster that is named; as it is when none is."""
+    if not order.cluster:
+        yield job
+        return
+    require("work on a cluster", ("dask", "distributed", "zarr"), "cluster")
+    spreading = importlib.import_module("counterstain.jobs.spreading")
+    with spreading.spread(job, order, order.cluster) as spread:
+        yield spread
+
+
+@contextmanager
+def _logged(outcome: Outcome, job: Job, order: Order, images: int) -> Iterator[None]:
+    """Tell the log of the beginning and of the end of a run."""
+    manifest = job.backend.manifest
+    model = {"name": manifest.name, "version": manifest.version, "fingerprint": job.backend.fingerprint}
+    outcome.log.started(order.told(), model, images)
+    try:
+        yield
+    except KeyboardInterrupt:
+        outcome.log.interrupted(outcome.fresh, len(outcome.failures))
+        raise
+    outcome.log.ended(outcome.fresh, len(outcome.failures))
+
+
+def _summed_up(outcome: Outcome) -> Outcome:
+    """Write ``summary.csv`` and return the outcome with its path."""
+    done = {name for name, _ in outcome.records} - outcome.kept
+    return replace(outcome, summary=write_summary(outcome.out, done, outcome.failures))
