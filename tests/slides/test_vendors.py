@@ -183,3 +183,14 @@ def test_a_corrupt_tile_of_a_smaller_level_is_made_from_the_larger_one_and_is_no
         (damage,) = slide.damage(half, 2 * MPP)
         assert damage.box.intersection(Box(0, 0, side // 2, side // 2)) == Box(0, 0, side // 2, side // 2)
         assert damage.box.size.area < (side // 2 + 8) ** 2
+
+
+@pytest.mark.parametrize("corner", [(16, 32), (17, 33), (5, 11)])
+def test_a_part_of_the_glass_that_begins_at_any_pixel_is_read_at_every_level(tmp_path, monkeypatch, corner):
+    monkeypatch.setattr(vendors, "LEICA_CORNER", corner)
+    smooth = np.uint8(np.clip(picture().astype(int) * 0 + np.mgrid[:128, :192][0][..., None], 0, 255))
+    with open_slide(vendors.write_leica(tmp_path / "slide", smooth, MPP)) as slide:
+        assert (slide.origin.row_px, slide.origin.col_px) == corner
+        np.testing.assert_array_equal(slide.read(Box.whole(slide.size), slide.resolution.mpp), smooth)
+        half = slide.read(Box(4, 4, 56, 88), 2 * slide.resolution.mpp).astype(int)
+        assert np.abs(half - smooth[8:120:2, 8:184:2]).max() <= 2
