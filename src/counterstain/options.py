@@ -1,7 +1,7 @@
 """Build a frozen options dataclass from a TOML file and overrides.
 
-The file's tables are the nested dataclasses, its keys their fields. This module knows no option by name. All faults are
-reported together.
+The file's tables are the nested dataclasses, its keys their fields. This module knows no option by name. What a field may be
+its type says: a ``Literal`` lists words, and the types below have ranges. All faults are reported together.
 """
 
 import dataclasses
@@ -9,13 +9,35 @@ import json
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import AfterValidator, AllowInfNan, Field, TypeAdapter, ValidationError
 
 from counterstain.errors import UsageError
 
 OptionsT = TypeVar("OptionsT")
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("must be printable text of one line")
+    return text
+
+
+Finite = Annotated[float, AllowInfNan(allow_inf_nan=False)]
+"""A number that is neither NaN nor infinite."""
+
+Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
+"""How often something is done, at least once."""
+
+Weight = Annotated[Finite, Field(ge=0, le=1e6)]
+"""A factor of what is added up; 0 leaves it out."""
+
+Line = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_printable)]
+"""A text of one line, not empty."""
+
+LONGEST_SHOWN = 200
+"""Characters of a wrong value that a message shows."""
 
 
 def load_options(cls: type[OptionsT], toml_path: Path | None = None, overrides: Mapping[str, object] | None = None) -> OptionsT:
@@ -110,5 +132,11 @@ def _dataclass_within(hint: Any) -> Any:
 
 def _describe(fault: Any) -> str:
     name = ".".join(str(part) for part in fault["loc"]) or "options"
-    got = "" if fault["type"] == "missing" else f", got {fault['input']!r}"
+    got = "" if fault["type"] == "missing" else f", got {_short(fault['input'])}"
     return f"{name}: {fault['msg'].removeprefix('Value error, ')}{got}"
+
+
+def _short(value: object) -> str:
+    """Return a value as it is shown; of a long one the start."""
+    text = repr(value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."

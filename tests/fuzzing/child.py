@@ -15,6 +15,7 @@ from counterstain.errors import CounterstainError
 from counterstain.inference.names import load_backend
 from counterstain.options import load_options
 from counterstain.training.checkpoint import load_checkpoint
+from counterstain.training.importing.deepliif import read_deepliif
 from counterstain.training.recipe import TrainOptions
 
 try:
@@ -24,7 +25,7 @@ except ImportError:  # Windows has no such limits
 
 MEMORY_BYTES = 6 * 2**30
 
-LOAD_BUNDLE, LOAD_RECIPE, LOAD_CHECKPOINT = "load bundle", "load recipe", "load checkpoint"
+LOAD_BUNDLE, LOAD_RECIPE, LOAD_CHECKPOINT, LOAD_MODEL = "load bundle", "load recipe", "load checkpoint", "load model"
 """What is called as a function, because its command would do more than read."""
 
 
@@ -78,6 +79,7 @@ _CALLS = {
     LOAD_BUNDLE: lambda path: load_backend(path, threads=1),
     LOAD_RECIPE: lambda path: load_options(TrainOptions, path),
     LOAD_CHECKPOINT: load_checkpoint,
+    LOAD_MODEL: read_deepliif,
 }
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fuzzing import mutators, seeds
-from fuzzing.child import LOAD_BUNDLE, LOAD_CHECKPOINT, LOAD_RECIPE
+from fuzzing.child import LOAD_BUNDLE, LOAD_CHECKPOINT, LOAD_MODEL, LOAD_RECIPE
 
 OUT = "out"
 """Where a command writes, inside the folder of its case."""
@@ -103,6 +103,13 @@ KINDS = {
     ),
     "recipe": Kind(
         make=seeds.recipe, mutators=(*BLIND, *[mutators.setting] * 8), damaged="a.toml", arguments=(LOAD_RECIPE, "a.toml")
+    ),
+    "published model": Kind(
+        make=seeds.published,
+        mutators=BLIND,
+        damaged="model/*",
+        suffixes=((".txt", (*BLIND, *[mutators.setting] * 8)),),
+        arguments=(LOAD_MODEL, "model"),
     ),
     "checkpoint": Kind(make=seeds.checkpoint, mutators=BLIND, damaged="a.pt", arguments=(LOAD_CHECKPOINT, "a.pt")),
 }

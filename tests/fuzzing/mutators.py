@@ -188,12 +188,12 @@ def table_row(rng, data):
 
 
 def setting(rng, data):
-    """Give a key of a TOML file another value or another name."""
+    """Give a key of a file of settings another value or another name."""
     text = data.decode("utf-8", "replace")
-    found = list(re.finditer(r"^(\w+) *= *(.+)$", text, re.MULTILINE))
+    found = list(re.finditer(r"^ *(\w+)( *[=:] *)(.+)$", text, re.MULTILINE))
     if not found:
         return data
     match = rng.choice(found)
     odd = rng.choice(["-1", "0", "nan", "inf", "1e999", "1" * 400, '"x"', "[]", "true", "{a=1}", "[[1]]", "1979-05-27", ""])
-    name, value = rng.choice([(match[1], odd), (match[1], odd), (match[1] + "s", match[2])])
-    return (text[: match.start()] + f"{name} = {value}" + text[match.end() :]).encode()
+    name, value = rng.choice([(match[1], odd), (match[1], odd), (match[1] + "s", match[3])])
+    return (text[: match.start()] + f"{name}{match[2]}{value}" + text[match.end() :]).encode()

@@ -13,8 +13,10 @@ from PIL import Image
 from vendor_slides import write_aperio
 
 from counterstain.inference.bundle import Manifest, write_bundle
-from counterstain.panel import SEGMENTATION, Panel
+from counterstain.panel import SEGMENTATION, Channel, Panel
 from counterstain.training.checkpoint import Checkpoint, save_checkpoint
+from counterstain.training.networks.deepliif import DeepLIIFNetwork, DeepLIIFOptions
+from counterstain.training.networks.layers import GeneratorOptions
 
 MPP = 0.25
 
@@ -133,6 +135,37 @@ def recipe(folder):
         "[data.mixture]\ntissue = 0.5\n\n[augment]\nnoise_sigma = 0.01\n\n[losses]\ndice = 0.6\n"
         'class_weights = [0.8, 1.0, 1.6, 1.2]\n\n[loop]\nsteps = 9\nbatch = 2\nlearning_rate = 1e-3\nprecision = "32-true"\n'
     )
+
+
+OPTIONS_TEXT = """
+modalities_names: ['IHC', 'DAPI', 'Marker']
+modalities_no: 2
+background_colors: [(200, 205, 210), (9, 8, 7)]
+model: DeepLIIF
+net_g: resnet_1blocks
+net_gs: unet_32
+no_dropout: False
+norm: batch
+padding: zero
+seg_weights: [0.2, 0.3, 0.5]
+"""
+
+
+def published(folder):
+    """The smallest model that the published software could have written."""
+    panel = Panel(channels=(Channel(name="dapi", planes=3), Channel(name="marker", planes=3), SEGMENTATION), marker="marker")
+    options = DeepLIIFOptions(
+        translator="resnet_1blocks",
+        segmenter="unet_32",
+        generator=GeneratorOptions(width=2),
+        segmentation_weights=(0.2, 0.3, 0.5),
+    )
+    network, model = DeepLIIFNetwork(panel, options), folder / "model"
+    model.mkdir()
+    (model / "train_opt.txt").write_text(OPTIONS_TEXT)
+    for letter, first, parts in (("G", 1, network.translators), ("GS", 0, network.segmenters)):
+        for number, part in enumerate(parts.values(), start=first):
+            torch.save(part.state_dict(), model / f"latest_net_{letter}{number}.pth")
 
 
 def checkpoint(folder):

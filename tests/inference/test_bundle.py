@@ -312,3 +312,11 @@ def test_a_bundle_that_names_no_stains_was_trained_for_hematoxylin_and_dab(bundl
 def test_a_stain_that_has_no_name_here_is_refused(bundle, stains):
     with pytest.raises(BundleError, match="stains"):
         load_bundle(_edit(bundle, stains=stains))
+
+
+def test_a_folder_that_is_no_bundle_is_never_replaced_by_one(tmp_path):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "text").write_text("")
+    with pytest.raises(BundleError, match="is no bundle; choose another name"):
+        write_bundle(tmp_path / "thesis", MANIFEST, {"model.onnx": b""})
+    assert (tmp_path / "thesis" / "text").exists()

@@ -29,9 +29,12 @@ def export(
 
     Writes the folder BUNDLE from the folder RUN, after proving that ONNX Runtime gives the numbers of PyTorch.
     """
+    from counterstain.cli.bundle_checks import bundle_faults, refuse, run_faults
     from counterstain.extras import TRAINING, require
 
     require("training", TRAINING, "train")
+    texts = {"--name": name, "--version": version}
+    refuse([*run_faults(run, checkpoint, card), *bundle_faults(bundle, texts, precision, validation)])
     from typing import cast
 
     from counterstain.training.exporting.export import Precision, export_run

@@ -38,9 +38,12 @@ def import_deepliif(
     Reads train_opt.txt and the checkpoints in FOLDER, executes nothing in them, and writes the folder BUNDLE after proving that
     ONNX Runtime gives the numbers of PyTorch. Needs the [train] extra.
     """
+    from counterstain.cli.bundle_checks import bundle_faults, model_faults, refuse, weights_in
     from counterstain.extras import TRAINING, require
 
     require("training", TRAINING, "train")
+    texts = {"--name": name, "--version": version, "--licence": licence}
+    refuse([*model_faults(folder, epoch, seg_weights), *bundle_faults(bundle, texts, precision, validation)])
     from typing import cast
 
     from counterstain.training.exporting.export import Precision, export_network
@@ -50,7 +53,7 @@ def import_deepliif(
     from counterstain.training.tasks.deepliif import exported_deepliif
     from counterstain.training.validate import manifest_set
 
-    model = read_deepliif(folder, epoch=epoch, weights=parse_weights(seg_weights))
+    model = read_deepliif(folder, epoch=epoch, weights=weights_in(seg_weights))
     exported = exported_deepliif(model.network, model.panel, model.network.stride_px)
     manifest = exported.manifest(name=name, version=version, licence=licence)
     files = {"MODEL_CARD.md": model_card(model).encode()}
@@ -67,21 +70,3 @@ def import_deepliif(
     shown = ", ".join(f"{source} {weight:g}" for source, weight in model.network.weights.items()) or "none"
     click.echo(f"Segmentations and their weights: {shown}")
     click.echo(f"Wrote {bundle}; ONNX Runtime differs from PyTorch by at most {difference:.1e}")
-
-
-def parse_weights(text: str | None) -> tuple[float, ...] | None:
-    """Return the numbers of a text like ``0.5,0,0,0,0.5``.
-
-    Raises
-    ------
-    UsageError
-        A part is no number.
-    """
-    from counterstain.errors import UsageError
-
-    if text is None:
-        return None
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError as error:
-        raise UsageError(f"--seg-weights takes numbers parted by commas, got {text!r}") from error

@@ -251,9 +251,11 @@ def write_bundle(folder: str | Path, manifest: Manifest, files: Mapping[str, byt
     Raises
     ------
     BundleError
-        When it cannot be written.
+        When it cannot be written, or something that is no bundle stands in its place.
     """
     folder = Path(folder)
+    if folder.exists() and not (folder / MANIFEST).is_file() and (not folder.is_dir() or any(folder.iterdir())):
+        raise BundleError(f"{folder} is there and is no bundle; choose another name, so that it is not replaced")
     hashes = tuple(WeightFile(file=name, sha256=hashlib.sha256(content).hexdigest()) for name, content in files.items())
     text = manifest.model_copy(update={"weights": hashes}).model_dump_json(indent=2) + "\n"
     try:

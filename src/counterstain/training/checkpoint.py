@@ -1,6 +1,8 @@
 """Save and load the state of a run. A file is complete or absent, and loading one executes nothing."""
 
+import math
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,14 +40,24 @@ class Checkpoint:
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
-    """Write to a temporary name, force it to disk, then rename; a file of that name is whole at every moment."""
+    """Write to a temporary name, force it to disk, then rename; a file of that name is whole at every moment.
+
+    Raises
+    ------
+    TrainingError
+        It cannot be written.
+    """
     temporary = path.with_suffix(".partial")
     content = {name: getattr(checkpoint, name) for name in Checkpoint.__slots__} | {"format_version": FORMAT_VERSION}
-    with temporary.open("wb") as file:
-        torch.save(content, file)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise TrainingError(f"cannot save {path}: {error.strerror or error}; the one before it is whole") from error
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -62,10 +74,39 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise TrainingError(f"{path} is not a readable checkpoint: {error}") from error
     version = content.pop("format_version", None) if isinstance(content, dict) else None
     if version == 1:
-        content |= {"others": {}, "optimizers": {MODEL: content.pop("optimizer")}, "stale": 0}
+        content |= {"others": {}, "optimizers": {MODEL: content.pop("optimizer", None)}, "stale": 0}
     elif version != FORMAT_VERSION:
-        raise TrainingError(f"{path}: expected checkpoint format 1 to {FORMAT_VERSION}, found {version}")
+        raise TrainingError(f"{path}: expected checkpoint format 1 to {FORMAT_VERSION}, found {str(version)[:80]}")
+    content.setdefault("minutes", 0.0)
+    faults = list(_faults(content))
+    if faults:
+        raise TrainingError("\n  ".join([f"{path} is no checkpoint of a training run:", *faults]))
     return Checkpoint(**content)
+
+
+def _faults(content: dict[str, Any]) -> Iterator[str]:
+    """Yield what of a checkpoint is missing, unknown or of another kind."""
+    known = set(Checkpoint.__slots__)
+    if set(content) != known:
+        missing, unknown = (sorted(str(name)[:80] for name in names) for names in (known - set(content), set(content) - known))
+        yield f"missing: {', '.join(missing) or 'nothing'}; unknown: {', '.join(unknown) or 'nothing'}"
+        return
+    for name, least in {"step": 0, "stale": 0, "minutes": 0.0, "best_score": -math.inf}.items():
+        value = content[name]
+        if isinstance(value, bool) or not isinstance(value, int | type(least)) or not value >= least:
+            yield f"{name}: expected a number from {least}, got {str(value)[:80]}"
+    for name in ("model", "average"):
+        if not _is_state(content[name]):
+            yield f"{name}: expected weights by name"
+    if not isinstance(content["others"], dict) or not all(map(_is_state, content["others"].values())):
+        yield "others: expected the weights of networks by name"
+    optimizers = content["optimizers"]
+    if not isinstance(optimizers, dict) or not all(isinstance(state, dict) for state in optimizers.values()):
+        yield "optimizers: expected states by name"
+
+
+def _is_state(value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(name, str) and isinstance(w, Tensor) for name, w in value.items())
 
 
 class WeightAverage:

@@ -5,12 +5,10 @@ TensorBoard events. Under ``torchrun`` every process runs this function; process
 """
 
 import copy
-import json
 import math
 import os
 import time
 from contextlib import nullcontext
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +20,11 @@ from torch import Tensor
 from counterstain.cells.decoders.names import decoder_for
 from counterstain.errors import TrainingError
 from counterstain.geometry import DEFAULT_MPP
-from counterstain.options import load_options
 from counterstain.training.checkpoint import MODEL, Checkpoint, WeightAverage, load_checkpoint, save_checkpoint
 from counterstain.training.log import Log
 from counterstain.training.options import LoopOptions
 from counterstain.training.recipe import Report, TrainOptions, build_task
+from counterstain.training.run_folder import open_run
 from counterstain.training.synthesis.render import Sample
 from counterstain.training.tasks.base import Task
 from counterstain.training.validate import validate
@@ -49,7 +47,7 @@ def train(options: TrainOptions, report: Report) -> Path:
     """
     loop, fabric = options.loop, _launch(options.loop)
     report = report if fabric.is_global_zero else _silent
-    folder = _open_run(options, fabric)
+    folder = open_run(options, writes=fabric.is_global_zero)
     torch.manual_seed(loop.seed)
     task = build_task(options, report)
     state = _State(task, fabric, loop)
@@ -231,26 +229,6 @@ def learning_rate(step: int, progress: float, options: LoopOptions) -> float:
     warm, left = min(1.0, (step + 1) / max(1, options.warmup_steps)), 1 - min(1.0, progress)
     decay = 0.5 * (1 + math.cos(math.pi * (1 - left))) if options.schedule == "cosine" else min(1.0, 2 * left)
     return options.learning_rate * warm * decay
-
-
-def _open_run(options: TrainOptions, fabric: Fabric) -> Path:
-    """Make the folder of the run.
-
-    Raises
-    ------
-    TrainingError
-        It holds a run with other options.
-    """
-    folder = Path(options.folder) / options.name
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "options.json"
-    if path.exists() and load_options(TrainOptions, None, json.loads(path.read_text())) != options:
-        raise TrainingError(f"{folder} holds a run with other options ({path}); choose another name, or remove the folder")
-    if fabric.is_global_zero and not path.exists():
-        temporary = path.with_suffix(".partial")
-        temporary.write_text(json.dumps(asdict(options), indent=2))
-        temporary.replace(path)
-    return folder
 
 
 def _progress(state: _State, fabric: Fabric, options: LoopOptions) -> float:

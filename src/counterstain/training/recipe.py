@@ -2,9 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator
 
 from counterstain.errors import UsageError
+from counterstain.options import Line
 from counterstain.training.options import AugmentOptions, DataOptions, LoopOptions, LossOptions, PairedOptions
 from counterstain.training.tasks.base import Task
 from counterstain.training.tasks.compact import CompactTask
@@ -15,13 +19,23 @@ from counterstain.training.tasks.distillation import DistillationTask, Distillat
 Report = Callable[[str], None]
 
 
+def _one_folder(name: str) -> str:
+    if Path(name).name != name or name.startswith("."):
+        raise ValueError("must be the name of a folder, without / and without a dot in front")
+    return name
+
+
+FolderName = Annotated[Line, AfterValidator(_one_folder)]
+"""A folder inside another."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainOptions:
     """One training run."""
 
-    name: str = "compact"
+    name: FolderName = "compact"
     """Names the folder of the run and the bundle."""
-    folder: str = "runs"
+    folder: Line = "runs"
     """Where the folder of the run is made."""
     task: Literal["compact", "deepliif", "distillation", "cyclegan"] = "compact"
     """What is learned."""

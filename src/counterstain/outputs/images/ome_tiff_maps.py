@@ -88,7 +88,7 @@ def read_ome_tiff(path: Path, panel: Panel, mpp: float) -> Maps:
         pages = [(page.dataoffsets, page.databytecounts) for page in series.pages if page is not None]
     if not described:  # it is the last thing that is written
         raise ValueError(f"{path} is cut off, or no OME-TIFF")
-    names = [channel.get("Name", "") for channel in ET.fromstring(described).iter(CHANNEL)]  # noqa: S314 (tifffile parsed it)
+    names = _names_in(described, path)
     kept = _kept(panel, names)
     if kept.planes != len(names) or len(names) != len(pages) or keyframe.tilelength != keyframe.tilewidth:
         raise ValueError(f"{path} has the planes {', '.join(names)}, which are not those of the model")
@@ -97,6 +97,14 @@ def read_ome_tiff(path: Path, panel: Panel, mpp: float) -> Maps:
         planes[channel.name] = Plane(TiledPlanes(path=path, keyframe=keyframe, pages=pages[first : first + channel.planes]))
         first += channel.planes
     return Maps(size=Size(keyframe.imagelength, keyframe.imagewidth), mpp=mpp, panel=kept, planes=planes)
+
+
+def _names_in(described: str, path: Path) -> list[str]:
+    """Return the names of the channels in OME-XML."""
+    try:
+        return [channel.get("Name", "") for channel in ET.fromstring(described).iter(CHANNEL)]  # noqa: S314 (tifffile read it)
+    except ET.ParseError as error:
+        raise ValueError(f"the description of {path} is damaged: {error}") from error
 
 
 def _kept(panel: Panel, names: list[str]) -> Panel:

@@ -6,14 +6,19 @@ Patch ``i`` depends on the options, the images and ``i`` alone: the cache is the
 import hashlib
 import json
 import multiprocessing
+import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from counterstain.errors import TrainingError
 from counterstain.training.datasets.crops import Annotated, random_crop
 from counterstain.training.datasets.folders import read_polygons, read_scenes, read_strips
 from counterstain.training.options import DataOptions
@@ -52,15 +57,24 @@ class PatchCache:
 
 
 def read_training_sources(options: DataOptions) -> Sources:
-    """Read all images that may be trained on."""
+    """Read all images that may be trained on.
+
+    Raises
+    ------
+    TrainingError
+        Images are missing or damaged, or none is left to train on.
+    """
     root = Path(options.root)
     tissue = read_scenes(root / "dsb2018" / "tissue")
     fields = [
         field for pattern in options.train_fields
         for field in read_polygons(root / "glioma-ki67", pattern=pattern, shrink=options.field_shrink)
     ]  # fmt: skip
+    learned = tuple(scene for index, scene in enumerate(tissue.values()) if index % options.hold_out_every)
+    if not learned:
+        raise TrainingError(f"{root / 'dsb2018' / 'tissue'} has one tile, which is held out for validation; expected more")
     return Sources(
-        tissue=tuple(scene for index, scene in enumerate(tissue.values()) if index % options.hold_out_every),
+        tissue=learned,
         fluorescence=tuple(read_scenes(root / "dsb2018" / "fluorescence").values()),
         polygons=tuple(fields),
         strips=tuple(read_strips(root / "deepliif-train")),
@@ -114,12 +128,21 @@ _MAKERS: dict[str, Callable[[np.random.Generator, Sources, int], Sample]] = {
 
 
 def open_cache(options: DataOptions, seed: int) -> PatchCache:
-    """Return the patches for these options and images, rendering them first where that was not done yet."""
+    """Return the patches for these options and images, rendering them first where that was not done yet.
+
+    Raises
+    ------
+    TrainingError
+        Images are missing or damaged, the disk has no room, or a rendering process was ended.
+    """
     folder = Path(options.cache) / _key(options, seed)
-    if not folder.exists():
-        _render_all(options, seed, folder)
-    planes = np.load(folder / "planes.npy", mmap_mode="r")
-    return PatchCache(planes=planes, has_modalities=np.load(folder / "has_modalities.npy"))
+    try:
+        if not folder.exists():
+            _render_all(options, seed, folder)
+        planes = np.load(folder / "planes.npy", mmap_mode="r")
+        return PatchCache(planes=planes, has_modalities=np.load(folder / "has_modalities.npy"))
+    except (OSError, ValueError, EOFError) as error:
+        raise TrainingError(f"cannot keep or read patches in {folder}: {error}; remove it, or set data.cache") from error
 
 
 def _key(options: DataOptions, seed: int) -> str:
@@ -143,6 +166,8 @@ def _image_sizes(options: DataOptions) -> dict[str, int]:
 def _render_all(options: DataOptions, seed: int, folder: Path) -> None:
     """Render under a temporary name, then rename: of two runs at once, the patches of the faster one are used."""
     folder.parent.mkdir(parents=True, exist_ok=True)
+    _check_room(options, folder.parent)
+    read_training_sources(options)  # what is wrong with the images ends this before any process starts
     with tempfile.TemporaryDirectory(prefix=f"{folder.name}-", suffix=".partial", dir=folder.parent) as temporary:
         rendered = Path(temporary) / "patches"
         rendered.mkdir()
@@ -154,31 +179,57 @@ def _render_all(options: DataOptions, seed: int, folder: Path) -> None:
                 raise
 
 
+def _check_room(options: DataOptions, folder: Path) -> None:
+    needed = options.patches * sum(PLANES.values()) * options.patch_px**2
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise TrainingError(
+            f"{options.patches:,} patches of {options.patch_px} px take {needed / 1e9:.1f} GB, and the disk of {folder} has "
+            f"{free / 1e9:.1f} GB left; set fewer data.patches, or data.cache to another disk"
+        )
+
+
 def _render_into(options: DataOptions, seed: int, folder: Path) -> None:
     shape = (options.patches, sum(PLANES.values()), options.patch_px, options.patch_px)
     np.lib.format.open_memmap(folder / "planes.npy", mode="w+", dtype=np.uint8, shape=shape)
     chunks = np.array_split(np.arange(options.patches), max(1, options.patches // 50))
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(options.workers, initializer=_start_worker, initargs=(options, seed, folder)) as pool:
-        flags = pool.map(_render_chunk, chunks, chunksize=1)
+    flags = list(_in_processes(partial(_render_chunk, options, seed, folder), chunks, options.workers))
     np.save(folder / "has_modalities.npy", np.concatenate(flags))
 
 
-_worker: dict[str, object] = {}
-"""What a rendering process read at its start, so that it is not sent with every chunk."""
+def _in_processes(
+    work: Callable[[NDArray[np.int64]], NDArray[np.bool_]], chunks: list[NDArray[np.int64]], workers: int
+) -> Iterator[NDArray[np.bool_]]:
+    """Yield what processes make of chunks, in order; the first error ends all of them with its own message.
+
+    Raises
+    ------
+    TrainingError
+        A process was ended from outside.
+    """
+    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    try:
+        yield from pool.map(work, chunks)
+    except BrokenProcessPool as error:
+        raise TrainingError(
+            "a process that renders patches was ended by the system, perhaps for want of memory; set fewer data.workers"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
-def _start_worker(options: DataOptions, seed: int, folder: Path) -> None:
-    _worker.update(options=options, seed=seed, folder=folder, sources=read_training_sources(options))
+@lru_cache(maxsize=1)
+def _sources(options: DataOptions) -> Sources:
+    """Read the images once in each process."""
+    return read_training_sources(options)
 
 
-def _render_chunk(indices: NDArray[np.int64]) -> NDArray[np.bool_]:
-    options, sources = _worker["options"], _worker["sources"]
-    assert isinstance(options, DataOptions) and isinstance(sources, Sources)  # noqa: S101, PT018 - for the type checker
-    planes = np.load(Path(str(_worker["folder"])) / "planes.npy", mmap_mode="r+")
+def _render_chunk(options: DataOptions, seed: int, folder: Path, indices: NDArray[np.int64]) -> NDArray[np.bool_]:
+    sources = _sources(options)
+    planes = np.load(folder / "planes.npy", mmap_mode="r+")
     flags = []
     for index in indices:
-        rng = np.random.default_rng([int(str(_worker["seed"])), int(index)])
+        rng = np.random.default_rng([seed, int(index)])
         sample = render_patch(rng, sources, options)
         planes[index] = to_planes(sample)
         flags.append(sample.has_modalities)

@@ -35,8 +35,10 @@ def read_scenes(folder: Path) -> dict[str, Scene]:
     """Return the scenes of a folder of images with instance maps, by file stem; grey images are taken as fluorescence."""
     scenes = {}
     for path in _listed(folder / "images", "*.png"):
-        labels = np.asarray(Image.open(folder / "labels" / path.name)).astype(np.int32)
-        image = np.asarray(Image.open(path))
+        labels = np.asarray(_opened(folder / "labels" / path.name)).astype(np.int32)
+        image = np.asarray(_opened(path))
+        if labels.shape != image.shape[:2]:
+            raise TrainingError(f"{path} has {image.shape[:2]} px and its labels {labels.shape}; they must be of one size")
         density = tissue_density(image, labels) if image.ndim == 3 else fluorescence_density(image, labels)
         scenes[path.stem] = Scene(density=density, labels=labels)
     return scenes
@@ -48,7 +50,7 @@ def read_strips(folder: Path) -> list[Annotated]:
 
 
 def _read_strip(path: Path) -> Annotated:
-    strip = np.asarray(Image.open(path).convert("RGB"))
+    strip = np.asarray(_opened(path).convert("RGB"))
     height, width = strip.shape[:2]
     if width != height * len(STRIP_PANELS):
         raise TrainingError(f"{path}: expected {len(STRIP_PANELS)} square panels side by side, got {width} x {height} px")
@@ -101,15 +103,13 @@ def read_polygons(folder: Path, *, pattern: str, shrink: float) -> list[Annotate
 def _read_field(path: Path, shrink: float) -> Annotated:
     # at twice the final resolution patches can be cut at other scales without becoming soft
     factor = min(1.0, 2 * shrink)
-    full = Image.open(path).convert("RGB")
+    full = _opened(path).convert("RGB")
     image = np.asarray(full.resize((round(full.width * factor), round(full.height * factor)), Image.Resampling.BOX))
-    features = features_of(json.loads(path.with_suffix(".geojson").read_text()))
     canvas, positive = Image.new("I", (image.shape[1], image.shape[0])), [False]
     draw = ImageDraw.Draw(canvas)
-    for feature in features:
-        ring = polygons_of(feature["geometry"])[0][0]
+    for ring, is_positive in _outlined(path.with_suffix(".geojson")):
         draw.polygon([(x * factor, y * factor) for y, x in ring.tolist()], fill=len(positive))
-        positive.append(feature["properties"]["classification"]["name"] == "Positive")
+        positive.append(is_positive)
     labels = np.asarray(canvas).astype(np.int32)
     return Annotated(
         name=path.stem,
@@ -120,6 +120,40 @@ def _read_field(path: Path, shrink: float) -> Annotated:
         modalities={},
         scale=(0.8 * shrink / factor, 1.25 * shrink / factor),
     )
+
+
+def _outlined(path: Path) -> list[tuple[NDArray[np.float64], bool]]:
+    """Return the outer ring of every nucleus of a field, and whether its class is ``Positive``."""
+    try:
+        features = features_of(json.loads(path.read_text(encoding="utf-8")))
+        if not features:
+            raise ValueError("it is empty")
+        return [
+            (polygons_of(feature["geometry"])[0][0], feature["properties"]["classification"]["name"] == "Positive")
+            for feature in features
+        ]
+    except OSError as error:
+        raise TrainingError(f"cannot read the outlines {path}: {error.strerror or error}") from error
+    except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
+        raise TrainingError(f"{path} holds no outlines with a class each, as QuPath exports them: {error!r}") from error
+
+
+def _opened(path: Path) -> Image.Image:
+    """Return an image that was decoded to its end.
+
+    Raises
+    ------
+    TrainingError
+        It is missing or damaged.
+    """
+    try:
+        with Image.open(path) as image:
+            image.load()
+            return image
+    except FileNotFoundError as error:
+        raise TrainingError(f"the image {path} is missing") from error
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise TrainingError(f"{path} is no readable image: {error}") from error
 
 
 def _listed(folder: Path, pattern: str) -> list[Path]:

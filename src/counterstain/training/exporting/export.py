@@ -1,22 +1,21 @@
 """Turn a trained network into a bundle, and prove that ONNX Runtime gives the numbers of PyTorch."""
 
-import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from torch import nn
+from torch import Tensor, nn
 
 from counterstain.errors import TrainingError
 from counterstain.inference.bundle import Manifest, write_bundle
-from counterstain.options import load_options
 from counterstain.training.checkpoint import MODEL, load_checkpoint
 from counterstain.training.exporting.onnx_graph import MAX_GRAPH_BYTES, Shape, differences, with_half_weights, write_onnx
 from counterstain.training.exporting.quantise import quantised
 from counterstain.training.exporting.subpixel import with_faster_convolutions
 from counterstain.training.recipe import TrainOptions, build_task
+from counterstain.training.run_folder import stored_options
 from counterstain.training.synthesis.render import Sample
 from counterstain.training.tasks.base import Exported
 
@@ -68,10 +67,10 @@ def export_run(
     TrainingError
         See ``export_network``, or the run learned something that no bundle can be made of; no bundle is written then.
     """
-    options = _options_of(checkpoint.parent)
+    options = stored_options(checkpoint.parent)
     task = build_task(options, report=_silent)
     network = task.networks[MODEL]
-    network.load_state_dict(load_checkpoint(checkpoint).average)
+    _load(network, load_checkpoint(checkpoint).average, checkpoint)
     exported = task.exported(network)
     manifest = exported.manifest(name=name, version=version, licence=_licence(options), training_data=_training_data(options))
     return export_network(exported, manifest, bundle, files=files, precision=precision, samples=samples)
@@ -81,9 +80,13 @@ def _silent(line: str) -> None:
     """Report nothing."""
 
 
-def _options_of(run: Path) -> TrainOptions:
-    path = run / "options.json"
-    return load_options(TrainOptions, None, json.loads(path.read_text())) if path.is_file() else TrainOptions()
+def _load(network: nn.Module, weights: Mapping[str, Tensor], checkpoint: Path) -> None:
+    try:
+        network.load_state_dict(dict(weights))
+    except RuntimeError as error:
+        raise TrainingError(
+            f"the weights in {checkpoint} do not fit the network of its options ({checkpoint.parent / 'options.json'}): {error}"
+        ) from error
 
 
 def _licence(options: TrainOptions) -> str:

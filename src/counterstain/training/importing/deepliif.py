@@ -101,16 +101,21 @@ def read_weights(path: Path) -> State:
             content = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:
             raise TrainingError(f"{path} is not a file of weights alone, and is not read further: {error}") from error
-    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
+    if not isinstance(content, Mapping) or not all(_is_weight(*entry) for entry in content.items()):
         raise TrainingError(f"{path} does not hold a table of tensors; expected the weights of one generator")
     return {name.removeprefix("module."): value for name, value in content.items() if not name.endswith(_RUNNING)}
 
 
+def _is_weight(name: object, value: object) -> bool:
+    return isinstance(name, str) and isinstance(value, Tensor)
+
+
 def _is_torchscript(path: Path) -> bool:
-    if not zipfile.is_zipfile(path):
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("constants.pkl") for name in archive.namelist())
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):  # what it is instead, its reader says
         return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("constants.pkl") for name in archive.namelist())
 
 
 def _names(stored: Mapping[str, Any]) -> list[str]:
@@ -137,13 +142,13 @@ def _names(stored: Mapping[str, Any]) -> list[str]:
 def _panel(stored: Mapping[str, Any]) -> Panel:
     published = _names(stored)
     known = {channel.name: channel.title for channel in DEFAULT_PANEL.channels}
-    names = [_SYNONYMS.get(name.lower(), re.sub(r"\W+", "_", name.lower()).strip("_")) for name in published]
-    channels = [
-        Channel(name=name, planes=3, title=known.get(name, title)) for name, title in zip(names, published, strict=True)
-    ]
+    names = [_SYNONYMS.get(name.lower(), re.sub(r"[^a-z0-9_]+", "_", name.lower()).strip("_")) for name in published]
     marker = next((name for name, title in zip(names, published, strict=True) if title.endswith("Marker")), None)
     segmentation = (SEGMENTATION,) if stored.get("seg_gen", True) else ()
     try:
+        channels = [
+            Channel(name=name, planes=3, title=known.get(name, title)) for name, title in zip(names, published, strict=True)
+        ]
         return Panel(channels=(*channels, *segmentation), marker=marker)
     except ValueError as error:
         raise TrainingError(f"modalities_names {published} cannot be channels: {error}") from error

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional
 
+from counterstain.options import Weight
 from counterstain.training.losses.adversarial import Adversarial, adversarial_loss, discriminator_loss
 
 Maps = Mapping[str, Tensor]
@@ -17,9 +18,9 @@ class CycleOptions:
 
     gan: Adversarial = "least_squares"
     """Paper, section 4: least squares in place of the logarithm."""
-    cycle: float = 10.0
+    cycle: Weight = 10.0
     """Weight of what changed on the way there and back. Paper: 10."""
-    identity: float = 0.5
+    identity: Weight = 0.5
     """Weight, relative to ``cycle``, of what a translation changes in images that are of its target kind already; 0 leaves it
     out. Paper, section 5.2: 0.5."""
 

@@ -6,12 +6,14 @@ back by name, weighted: their sum is what one optimizer lowers. Networks are not
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
+from counterstain.options import Finite, Weight
 from counterstain.training.losses.adversarial import Adversarial, adversarial_loss, discriminator_loss
 from counterstain.training.losses.perceptual import PerceptualLoss, PerceptualOptions
 
@@ -28,11 +30,11 @@ class ObjectiveOptions:
     """Paper, equation 1: the conditional GAN loss. Published software: the same (``gan_mode vanilla``)."""
     segmentation_gan: Adversarial = "least_squares"
     """Paper: LSGAN for the segmentation. Published software: the same (``gan_mode_s lsgan``)."""
-    smooth_l1_threshold: float = 0.5
+    smooth_l1_threshold: Annotated[Finite, Field(gt=0, le=100)] = 0.5
     """Difference, on a scale of -1 to 1, from which the smooth L1 loss is linear. Paper: 0.5. Published software: 1."""
-    smooth_l1: float = 1.0
+    smooth_l1: Weight = 1.0
     """Weight of smooth L1 in translation and segmentation. Paper: the sum of equations, 1. Published software: 100."""
-    channel: float = 1.0
+    channel: Weight = 1.0
     """Weight of every generator and every discriminator. Paper: the plain sum, 1. Published software: 0.2, one fifth each."""
     perceptual: PerceptualOptions = field(default_factory=PerceptualOptions)
     """Published software only; the paper has no such term."""

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from counterstain.errors import TrainingError
+from counterstain.options import Weight
 
 _WIDTHS = (64, 64, 0, 128, 128, 0, 256, 256, 256, 256, 0, 512, 512, 512, 512, 0, 512)
 """Channels of each convolution up to conv5_1; 0 stands for pooling."""
@@ -27,7 +28,7 @@ _WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
 class PerceptualOptions:
     """The perceptual term of translation."""
 
-    weight: float = 0.0
+    weight: Weight = 0.0
     """0 leaves the term out. Published software: 100."""
     vgg19: str = ""
     """Safetensors file with the convolutions of VGG-19, named ``features.0.weight``, ``features.0.bias``,

@@ -6,10 +6,13 @@ the weighted sum of theirs. Generators whose weight is 0 do not exist.
 
 import math
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
+from counterstain.options import Finite
 from counterstain.panel import Panel
 from counterstain.training.networks.layers import GeneratorOptions, check_sides
 from counterstain.training.networks.names import generator
@@ -35,9 +38,9 @@ class DeepLIIFOptions:
     segmenter: str | tuple[str, ...] = "unet_512"
     """Published name of the generator of every segmentation, or one name each, the input's first."""
     generator: GeneratorOptions = field(default_factory=GeneratorOptions)
-    inputs: int = 1
+    inputs: Annotated[int, Field(ge=1, le=10)] = 1
     """Number of input images, stacked plane by plane."""
-    segmentation_weights: tuple[float, ...] | None = None
+    segmentation_weights: tuple[Finite, ...] | None = None
     """Of the segmentation of the input and of each modality, in the order of the panel; they add up to 1. None takes those of
     the paper for four modalities, and equal ones for another number."""
 

@@ -4,9 +4,10 @@ Sizes and names of layers follow the published software, so that its checkpoints
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -19,7 +20,7 @@ Upsample = Literal["convtranspose", "resize_conv"]
 class GeneratorOptions:
     """How a published generator is built; the defaults are those of the paper."""
 
-    width: int = 64
+    width: Annotated[int, Field(ge=1, le=1024)] = 64
     """Channels of the first layer (``ngf``); deeper layers are multiples of it."""
     norm: Norm = "batch"
     """``batch`` (see ``SampleNorm``), ``instance`` (no weights, and convolutions with a bias) or ``none``."""

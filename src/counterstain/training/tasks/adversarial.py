@@ -3,8 +3,10 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -21,9 +23,9 @@ _ADAM_BETAS = (0.5, 0.999)
 class DiscriminatorOptions:
     """How discriminators are built; the defaults are those of the paper and the published software."""
 
-    layers: int = 4
+    layers: Annotated[int, Field(ge=1, le=8)] = 4
     """Number of halvings (``n_layers_D``)."""
-    width: int = 64
+    width: Annotated[int, Field(ge=1, le=1024)] = 64
     """Channels of the first layer (``ndf``)."""
 
 

@@ -59,11 +59,20 @@ class DeepLIIFTaskOptions:
 
 
 def deepliif_panel(options: DeepLIIFTaskOptions) -> Panel:
-    """Return what the model infers: RGB images, as the published software has them, then the segmentation."""
-    known = {channel.name: channel for channel in DEFAULT_PANEL.modalities}
-    channels = [Channel(name=name, planes=3, title=known[name].title if name in known else name) for name in options.modalities]
+    """Return what the model infers: RGB images, as the published software has them, then the segmentation.
+
+    Raises
+    ------
+    UsageError
+        A name cannot be that of a channel, or is there twice.
+    """
+    titles = {channel.name: channel.title for channel in DEFAULT_PANEL.modalities}
     marker = "marker" if "marker" in options.modalities else None
-    return Panel(channels=(*channels, *((SEGMENTATION,) if options.segmentation else ())), marker=marker)
+    try:
+        channels = [Channel(name=name, planes=3, title=titles.get(name, name)) for name in options.modalities]
+        return Panel(channels=(*channels, *((SEGMENTATION,) if options.segmentation else ())), marker=marker)
+    except ValueError as error:
+        raise UsageError(f"deepliif.modalities cannot be channels: {error}") from error
 
 
 def deepliif_network(options: DeepLIIFTaskOptions) -> DeepLIIFNetwork:
