@@ -23,3 +23,23 @@ def golden_dir(data_dir: Path) -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs the results of the published software in {folder}, beside the real images")
     return folder
+
+
+class _FailuresAsTheyCome:
+    """Writes what failed when it fails; pytest tells it after the last test, which a run that is killed never sees."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._plugins = config.pluginmanager
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        terminal = self._plugins.get_plugin("terminalreporter")
+        if report.failed and terminal is not None:
+            terminal.ensure_newline()
+            terminal.write_line(f"FAILED {report.nodeid} ({report.when})\n{report.longreprtext}")
+            terminal.flush()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tell failures at once, in the process that talks to the terminal alone."""
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(_FailuresAsTheyCome(config), "failures-as-they-come")
