@@ -238,3 +238,31 @@ def test_a_pyramid_without_pixel_size_behind_an_overview_that_states_one_is_refu
     path = write_pages(tmp_path / "a.tif", (label(), {"subfiletype": 1, **per_cm(MPP)}), *levels)
     with pytest.raises(MissingResolutionError):
         open_slide(path)
+
+
+def test_a_second_page_of_half_the_sides_is_a_field_where_nothing_says_that_it_is_a_level(tmp_path):
+    other = tissue()[::-2, ::-2]
+    path = write_pages(tmp_path / "a.tif", (tissue(), per_cm(MPP)), (other, per_cm(MPP)))
+    with pytest.raises(UnsupportedSlideError, match=r"series 0 \(128 x 96 px\), series 1 \(64 x 48 px\)"):
+        open_slide(path)
+    with open_slide(path, series=1) as slide:
+        np.testing.assert_array_equal(shown(slide), other)
+
+
+@pytest.mark.parametrize("steps", [(1, 2), (1, 2, 4)])
+def test_pages_that_halve_are_a_pyramid_where_they_state_coarser_pixels_or_go_on_to_halve(tmp_path, steps):
+    pages = [(tissue()[::step, ::step], {"tile": (16, 16), **per_cm(MPP * (step if len(steps) == 2 else 1))}) for step in steps]
+    slide = check_is_tissue(write_pages(tmp_path / "a.tif", *pages))
+    assert slide.origin.images == 1
+
+
+def test_an_image_whose_pixels_are_in_another_file_is_refused(tmp_path):
+    write_ome(tmp_path / "b.ome.tif", (tissue(), "20x", MPP))
+    with tifffile.TiffFile(tmp_path / "b.ome.tif") as tiff:
+        text = tiff.ome_metadata
+    identity, data = text.split('UUID="', 1)[1].split('"', 1)[0], '<TiffData IFD="0" PlaneCount="1"'
+    elsewhere = text.replace(identity, f"{identity[:-1]}0").replace(f"{data}/>", f"{data}>{{}}</TiffData>")
+    elsewhere = elsewhere.format(f'<UUID FileName="b.ome.tif">{identity}</UUID>')
+    tifffile.imwrite(tmp_path / "a.ome.tif", tissue(), photometric="rgb", metadata=None, description=elsewhere.encode())
+    with pytest.raises(UnsupportedSlideError, match="spread over several files"):
+        open_slide(tmp_path / "a.ome.tif")

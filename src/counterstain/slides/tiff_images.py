@@ -13,7 +13,7 @@ from typing import Any
 import tifffile
 
 from counterstain.geometry import Size
-from counterstain.slides.choosing import Candidate
+from counterstain.slides.choosing import COARSER, Candidate
 from counterstain.slides.ome_xml import RGB, OmeImage, colour_order, ome_images
 from counterstain.slides.pixel_size import Stated
 from counterstain.slides.tiff_resolution import stated_by_tiff
@@ -111,10 +111,13 @@ def _images(tiff: tifffile.TiffFile, series: Any, described: OmeImage | None) ->
         yield _image(tiff, [(Part(series.keyframe),)], described, name)
         return
     colours = _colours(tiff, series, described, leading)
-    if colours:
+    if any(page is not None and page.parent is not tiff for page in series.pages):
+        yield _image(tiff, [(Part(series.keyframe),)], described, name, stack="spread over several files")
+    elif colours:
         yield _image(tiff, [_in_order(level, colours) for level in series.levels], described, name, is_of_colours=True)
     elif not leading:
-        yield _image(tiff, [_parts(level.keyframe) for level in series.levels], described, name)
+        for levels in _pyramids(tiff, [level.keyframe for level in series.levels]):
+            yield _image(tiff, [_parts(page) for page in levels], described, name)
     elif _are_fields(series, leading):
         for number in range(len(series.pages)):
             levels = [level.pages[number].aspage() for level in series.levels if len(level.pages) == len(series.pages)]
@@ -122,6 +125,18 @@ def _images(tiff: tifffile.TiffFile, series: Any, described: OmeImage | None) ->
     else:
         stack = f"a stack with axes {series.axes} and shape {series.shape}"
         yield _image(tiff, [(Part(series.keyframe),)], described, name, stack=stack)
+
+
+def _pyramids(tiff: tifffile.TiffFile, levels: Sequence[Any]) -> list[Sequence[Any]]:
+    """Return the levels of a pyramid together. Of two pages, the second may be a field of its own that has half the sides.
+
+    It is one where nothing says that it is a level: it is no SubIFD, is not marked, and does not state coarser pixels.
+    """
+    if len(levels) != 2 or levels[1].is_reduced or levels[1].is_subifd:
+        return [levels]
+    full, half = (stated_by_tiff(tiff, page, None, UPRIGHT).sides for page in levels)
+    is_coarser = full is not None and half is not None and max(half) > COARSER * max(full)
+    return [levels] if is_coarser else [levels[:1], levels[1:]]
 
 
 def _image(
