@@ -5,59 +5,39 @@ from numpy.typing import NDArray
 
 from counterstain.cells.table import CellColumns
 from counterstain.scoring.base import Population, Score
+from counterstain.scoring.intervals import clustered, wilson
 
 BLOCK_UM = 250.0
-"""Side of the blocks that the bootstrap resamples: large enough to hold a hot spot, small enough to have many on a slide."""
+"""Side of the blocks between which the share varies: large enough to hold a hot spot, small enough to have many on a slide."""
+
+CLUSTERED = "wilson, design effect of blocks"
+"""Name of the method of the interval where there are several blocks."""
 
 FEW_CELLS = 100
 """Below this number of nuclei the score carries a warning."""
-
-RESAMPLES = 2000
-SEED = 20220407
-Z_95 = 1.959963984540054
-"""Standard normal quantile at 97.5 %."""
 
 
 def percent_positive(population: Population) -> Score:
     """Return the percentage of nuclei that are positive.
 
-    The 95 % interval is Wilson's when all nuclei lie in one block of about 250 um. With several blocks it is a percentile
-    bootstrap over blocks (seeded, so equal between runs), widened where necessary to contain Wilson's: neighbours resemble
-    each other, so the nuclei of one block are not independent and Wilson alone would be too narrow; a bootstrap over few blocks
-    alone could be too. Without a nucleus the value and the interval are NaN.
+    The 95 % interval is Wilson's when all nuclei lie in one block of about 250 um, and says nothing of clusters then. With
+    several blocks it is Wilson's on the effective number of nuclei; see ``clustered``. Without a nucleus the value and the
+    interval are NaN.
     """
     cells = population.cells
     positive, total = int(np.count_nonzero(cells["is_positive"])), len(cells)
-    low, high = wilson(positive, total)
-    method = "wilson"
+    value = positive / total if total else float("nan")
     counts = _counts_by_block(cells)
-    if len(counts) > 1:
-        resampled = _bootstrap(counts)
-        low, high, method = min(low, resampled[0]), max(high, resampled[1]), "block bootstrap"
+    (low, high), method = (clustered(counts), CLUSTERED) if len(counts) > 1 else (wilson(value, total), "wilson")
     return Score(
         name="percent_positive",
-        value=100 * positive / total if total else float("nan"),
+        value=100 * value,
         interval=(100 * low, 100 * high),
         interval_method=method,
         unit="%",
         counts={"total": total, "positive": positive, "negative": total - positive},
         warnings=_warnings(total),
     )
-
-
-def wilson(hits: int, total: int) -> tuple[float, float]:
-    """Return the 95 % score interval of a proportion, in [0, 1]; NaN without trials.
-
-    Wilson, Journal of the American Statistical Association 22 (1927) 209-212.
-    """
-    if not total:
-        return float("nan"), float("nan")
-    share, z2 = hits / total, Z_95**2
-    centre = (share + z2 / (2 * total)) / (1 + z2 / total)
-    half = Z_95 / (1 + z2 / total) * float(np.sqrt(share * (1 - share) / total + z2 / (4 * total**2)))
-    low = 0.0 if hits == 0 else centre - half
-    high = 1.0 if hits == total else centre + half
-    return low, high
 
 
 def _counts_by_block(cells: CellColumns) -> NDArray[np.int64]:
@@ -79,18 +59,6 @@ def _block_number(position_um: NDArray[np.float64]) -> NDArray[np.int64]:
     blocks = max(1, round(extent / BLOCK_UM))
     number = (position_um - start) * blocks / max(extent, 1e-9)
     return np.asarray(np.minimum(number, blocks - 1), dtype=np.int64)
-
-
-def _bootstrap(counts: NDArray[np.int64]) -> tuple[float, float]:
-    """Return the 2.5 % and 97.5 % quantiles of the share when blocks are drawn with replacement."""
-    generator = np.random.default_rng(SEED)
-    blocks = len(counts)
-    shares = np.empty(RESAMPLES)
-    for resample in range(RESAMPLES):  # one at a time: memory stays that of the blocks
-        positive, total = counts[generator.integers(0, blocks, blocks)].sum(axis=0)
-        shares[resample] = positive / total
-    low, high = np.quantile(shares, [0.025, 0.975])
-    return float(low), float(high)
 
 
 def _warnings(total: int) -> tuple[str, ...]:
