@@ -26,12 +26,12 @@ def percent_positive(population: Population) -> Score:
     """
     cells = population.cells
     positive, total = int(np.count_nonzero(cells["is_positive"])), len(cells)
-    value = positive / total if total else float("nan")
+    share = positive / total if total else float("nan")
     counts = _counts_by_block(cells)
-    (low, high), method = (clustered(counts), CLUSTERED) if len(counts) > 1 else (wilson(value, total), "wilson")
+    (low, high), method = (clustered(counts), CLUSTERED) if len(counts) > 1 else (wilson(share, total), "wilson")
     return Score(
         name="percent_positive",
-        value=100 * value,
+        value=100 * positive / total if total else share,
         interval=(100 * low, 100 * high),
         interval_method=method,
         unit="%",
