@@ -123,6 +123,28 @@ def test_more_damage_than_is_allowed_fails_and_names_the_share_and_the_first_til
     assert "6.2 % of what was analysed" in allowed.warnings[0]
 
 
+def test_a_single_tile_of_a_small_file_may_be_more_than_is_allowed(tmp_path):
+    path = tmp_path / "slide.tif"
+    options = {"resolution": (PER_CM,) * 2, "resolutionunit": "CENTIMETER", "metadata": None, "compression": "zlib"}
+    tifffile.imwrite(path, tissue()[:512, :512], tile=(256, 256), photometric="rgb", **options)
+    (tmp_path / "damaged").mkdir()
+    for numbers, fails in (([3], False), ([2, 3], True)):
+        with open_slide(damaged(path, tmp_path / "damaged", numbers)) as slide:
+            if fails:
+                with pytest.raises(UnreadableSlideError, match="50 %"):
+                    analyze(slide, SmallTiles())
+            else:
+                assert "25 % of what was analysed" in analyze(slide, SmallTiles()).warnings[0]
+
+
+def test_a_slide_of_nothing_but_damage_is_called_damaged_not_of_one_colour(whole, tmp_path):
+    with (
+        open_slide(damaged(damaged(whole, tmp_path, range(256)), tmp_path, range(16), level=1)) as slide,
+        pytest.raises(UnreadableSlideError, match="shows nothing but damage; the first: cannot decode tile 0"),
+    ):
+        analyze(slide, SmallTiles())
+
+
 def test_a_damaged_tile_of_a_smaller_level_changes_nothing_that_is_counted(whole, tmp_path):
     with open_slide(whole) as slide:
         good = analyze(slide, SmallTiles())

@@ -15,7 +15,7 @@ from counterstain.cells.decoders.names import decoder_class
 from counterstain.cells.segment import CellOptions, area_warning, segment
 from counterstain.cells.table import CellColumns, CellTable
 from counterstain.errors import CounterstainError, Remedy, SlideError, UnreadableSlideError, UsageError
-from counterstain.geometry import Size
+from counterstain.geometry import Box, Size
 from counterstain.inference.backend import Backend, available_threads
 from counterstain.inference.bundle import Manifest
 from counterstain.inference.run import grid_of, infer
@@ -27,9 +27,9 @@ from counterstain.progress import OnProgress, PartsDone, unheard
 from counterstain.scoring.base import Population, Score
 from counterstain.scoring.names import DEFAULT, scorers
 from counterstain.scoring.regions import NO_REGIONS, Regions, region_warnings, score_regions
-from counterstain.slides.base import Slide, size_um
+from counterstain.slides.base import Slide, size_at, size_um
 from counterstain.slides.pixel_size import assumption
-from counterstain.slides.thumbnail import digest, overview
+from counterstain.slides.thumbnail import digest, overview, overview_mpp
 from counterstain.stitching.canvas import stitch
 from counterstain.stitching.maps import Maps
 from counterstain.tiling.glass import damage_in_tiles, everywhere, find_tissue, with_nuclei, without_damage
@@ -45,6 +45,11 @@ MAX_MPP = 2.0
 """Coarser images (below 5x) show a nucleus in less than four pixels."""
 
 CHECK_MPP = Remedy("check the pixel size", "mpp")
+
+MOST_OF_ONE_TILE = 0.5
+"""Share of what is analysed that one damaged tile of a file may have, whatever share of damage is allowed."""
+
+COPY_AGAIN = Remedy("copy the file again from where it came")
 
 IN_MEMORY_PIXELS = 100_000_000
 """Slides with more pixels, at the model's resolution, keep their maps on disk; in memory they take 10 bytes a pixel."""
@@ -70,7 +75,7 @@ class AnalyzeOptions:
     may use. Those of the model are the model's."""
     max_damaged_share: float = 0.05
     """The largest share, 0 to 1, of what is analysed that may be damaged in the file: what cannot be decoded is left out and
-    warned of up to here, and the slide fails beyond."""
+    warned of up to here, and the slide fails beyond, unless it is one tile of a small file."""
     restart: bool = False
     """Whether an interrupted run with other settings is thrown away, not refused."""
     any_stain: bool = False
@@ -192,6 +197,8 @@ def passes_in_memory(subject: Subject, options: AnalyzeOptions, ears: Ears) -> F
 def check_damage(slide: Slide, tiles: TileQualities, mpp: float, *, most: float) -> None:
     """Check that no more than a share of the area of tiles, whose boxes count in pixels of ``mpp``, is damaged.
 
+    One tile of the file alone may be more, up to ``MOST_OF_ONE_TILE``: a small image has few.
+
     Raises
     ------
     UnreadableSlideError
@@ -199,11 +206,14 @@ def check_damage(slide: Slide, tiles: TileQualities, mpp: float, *, most: float)
     """
     share = damaged_share(tiles)
     if share > most:
-        reason = next((damage.reason for damage in damage_in_tiles(slide, tiles, mpp)), "not found again")
+        reasons = dict.fromkeys(damage.reason for damage in damage_in_tiles(slide, tiles, mpp))
+        if len(reasons) == 1 and share <= MOST_OF_ONE_TILE:
+            return
+        reason = next(iter(reasons), "not found again")
         raise UnreadableSlideError(
             f"{slide.name} is damaged: {100 * share:.3g} % of what was analysed cannot be decoded, and at most "
             f"{100 * most:g} % may be left out; the first fault: {reason}",
-            Remedy("copy the file again from where it came"),
+            COPY_AGAIN,
             Remedy("allow more", "max_damaged_share", "0.2"),
         )
 
@@ -230,6 +240,10 @@ def check_countable(slide: Slide, shown: NDArray[np.uint8]) -> None:
             f"{measures}, too coarse to tell nuclei apart (at most {MAX_MPP:g})", Remedy("give a sharper scan"), CHECK_MPP
         )
     if (shown == shown[0, 0]).all():
+        mpp = overview_mpp(slide)
+        damage = slide.damage(Box.whole(size_at(slide, mpp)), mpp)
+        if damage:
+            raise UnreadableSlideError(f"{slide.name} shows nothing but damage; the first: {damage[0].reason}", COPY_AGAIN)
         colour = tuple(shown[0, 0].tolist())
         raise SlideError(f"{slide.name} is all one colour, RGB {colour}: there is no tissue to analyse")
 

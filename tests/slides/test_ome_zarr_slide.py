@@ -174,6 +174,15 @@ def test_a_chunk_that_is_not_stored_in_one_colour_only_is_damage(tmp_path, monke
         assert [damage.box for damage in slide.damage(Box.whole(slide.size), MPP)] == [Box(0, 0, 48, 48)]
 
 
+@pytest.mark.parametrize("chunks", [[3, 64, False], [3, 0, 64], [3, 64, -64]])
+def test_chunks_without_a_size_are_refused(tmp_path, chunks):
+    folder = write(tmp_path / "a.zarr", steps=(1,))
+    stated = json.loads((folder / "0/.zarray").read_text())
+    (folder / "0/.zarray").write_text(json.dumps(stated | {"chunks": chunks}))
+    with pytest.raises(UnreadableSlideError, match=r"a\.zarr"):
+        open_slide(folder)
+
+
 class TestFaults:
     """Each fault names the place and says what it is."""
 

@@ -239,3 +239,30 @@ def test_a_corrupt_tile_is_named_and_the_others_are_read(tmp_path, compression):
         (damage,) = slide.damage(Box(0, 0, 64, 131), MPP)
         assert damage.box == Box(32, 48, 32, 48)
         assert re.search(message, damage.reason)
+
+
+def test_tiles_without_a_place_in_the_file_are_glass_and_said(tmp_path):
+    path = write_pyramid(tmp_path / "a.tif")
+    with tifffile.TiffFile(path, mode="r+") as tiff:
+        page = tiff.pages.first
+        offsets, counts = list(page.dataoffsets), list(page.databytecounts)
+        offsets[4] = counts[4] = 0
+        page.tags["TileOffsets"].overwrite(offsets)
+        page.tags["TileByteCounts"].overwrite(counts)
+    with open_slide(path) as slide:
+        assert (slide.read(Box(32, 48, 32, 48), MPP) == 255).all()
+        assert not slide.damage(Box.whole(slide.size), MPP)
+        assert slide.origin.warnings == ("1 of 12 tiles are not in the file and are taken for glass that was not scanned",)
+
+
+@pytest.mark.parametrize("tag", ["TileOffsets", "TileByteCounts"])
+def test_a_tile_without_a_length_or_without_a_place_alone_is_damage(tmp_path, tag):
+    path = write_pyramid(tmp_path / "a.tif")
+    with tifffile.TiffFile(path, mode="r+") as tiff:
+        page = tiff.pages.first
+        values = list(page.tags[tag].value)
+        values[4] = 0
+        page.tags[tag].overwrite(values)
+    with open_slide(path) as slide:
+        slide.read(Box.whole(slide.size), MPP)
+        assert [damage.box for damage in slide.damage(Box.whole(slide.size), MPP)] == [Box(32, 48, 32, 48)]

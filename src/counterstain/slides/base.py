@@ -75,6 +75,10 @@ WHOLE_FILE = Origin()
 """The only image of a file, as it is stored."""
 
 
+WHITE = 255
+"""All samples of a pixel that shows glass, or that nobody knows."""
+
+
 @dataclass(frozen=True, slots=True)
 class Damage:
     """A part of an image that cannot be decoded."""

@@ -209,4 +209,5 @@ def _open_raster(wanted: Wanted) -> Slide:
 
 
 def _flat(decoded: Decoded, wanted: Wanted, resolution: Resolution, origin: Origin) -> Slide:
-    return ArraySlide(decoded.pixels, name=wanted.name(origin), resolution=resolution, origin=with_white(origin, decoded.white))
+    shown, name = with_white(origin, decoded.white), wanted.name(origin)
+    return ArraySlide(decoded.pixels, name=name, resolution=resolution, origin=shown, damaged=decoded.damaged)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from counterstain.errors import DamagedTileError, UnreadableSlideError
 from counterstain.geometry import Box, Size
 from counterstain.images import to_rgb
-from counterstain.slides.base import WHOLE_FILE, Damage, Resolution
+from counterstain.slides.base import WHITE, WHOLE_FILE, Damage, Resolution
 from counterstain.slides.pixel_size import Stated, nominal, stated
 from counterstain.slides.pyramid import Level, damage_in_pyramid, level_of, read_pyramid
 from counterstain.slides.tiles import TileCache, fill
@@ -29,8 +29,6 @@ _BOUNDS = tuple(getattr(openslide, f"PROPERTY_NAME_BOUNDS_{side}") for side in (
 TILE_PX, MAX_TILE_PX = 256, 4096
 """Side of the pieces in which damage is looked for, where a format does not state that of its tiles; and the largest that is
 believed."""
-
-WHITE = 255
 
 
 def is_whole_slide(path: Path) -> bool:

@@ -4,6 +4,7 @@ Palettes and grey become RGB, 16-bit values are scaled by their range, transpare
 orientation is applied. Resolution tags of these formats describe a screen or a printer and are not read.
 """
 
+import mmap
 import struct
 import zlib
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from PIL import ExifTags, Image, ImageFile, ImageOps
 
 from counterstain.errors import UnreadableSlideError, UnsupportedSlideError
 from counterstain.images import to_rgb
+from counterstain.slides.base import Damage
+from counterstain.slides.checks.streams import PNG_MAGIC, check_jpeg_filled, check_png
 from counterstain.slides.turning import UPRIGHT
 from counterstain.slides.white_level import FULL, LEAST_FULL_RANGE, WhiteLevel, scaled, white_level
 
@@ -37,6 +40,8 @@ class Decoded:
     white: WhiteLevel = FULL
     orientation: int = UPRIGHT
     """The orientation tag that was followed."""
+    damaged: tuple[Damage, ...] = ()
+    """The parts that cannot be decoded, which are white."""
 
 
 def decode_raster(path: Path, formats: tuple[str, ...] = RASTER_FORMATS) -> Decoded:
@@ -56,12 +61,25 @@ def decode_raster(path: Path, formats: tuple[str, ...] = RASTER_FORMATS) -> Deco
         whose white is not known.
     """
     with path.open("rb") as file:
+        _check_stream(file, path)
         image = _open(file, path, formats)
         check_pixel_count(image.height, image.width, path)
         _check_kind(image, path)
         try:
             return _decoded(image, path)
         except _DECODING_ERRORS as error:
+            raise UnreadableSlideError(f"cannot decode {path}: {error}; the file is damaged or truncated") from error
+
+
+def _check_stream(file: BinaryIO, path: Path) -> None:
+    """Compare the checksums of a PNG file, which Pillow does not for its pixels."""
+    is_png = file.read(len(PNG_MAGIC)) == PNG_MAGIC
+    file.seek(0)
+    if is_png:
+        try:
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                check_png(content)
+        except ValueError as error:
             raise UnreadableSlideError(f"cannot decode {path}: {error}; the file is damaged or truncated") from error
 
 
@@ -122,6 +140,8 @@ def _check_kind(image: ImageFile.ImageFile, path: Path) -> None:
 
 def _decoded(image: Image.Image, path: Path) -> Decoded:
     is_deep = any("16" in str(tile[3]) for tile in getattr(image, "tile", ()))
+    if image.format in ("JPEG", "MPO"):
+        check_jpeg_filled(np.asarray(image.crop((max(0, image.width - 8), max(0, image.height - 8), *image.size))))
     orientation = image.getexif().get(ExifTags.Base.Orientation, UPRIGHT)
     ImageOps.exif_transpose(image, in_place=True)
     orientation = orientation if orientation in range(2, 9) else UPRIGHT

@@ -17,6 +17,7 @@ from PIL import ImageFile, Jpeg2KImagePlugin, JpegImagePlugin, TiffImagePlugin
 
 from counterstain.errors import UnsupportedSlideError
 from counterstain.extras import needs
+from counterstain.slides.checks.streams import check_jpeg, check_jpeg_filled, claimed_size
 
 _JPEG, _JPEG_2000, _APERIO_RGB = 7, 34712, 33005
 _STREAMS: dict[int, type[ImageFile.ImageFile]] = {
@@ -26,6 +27,9 @@ _STREAMS: dict[int, type[ImageFile.ImageFile]] = {
 }
 _BY_LIBTIFF = (5, 50000)
 """LZW and ZSTD."""
+
+_JPEG_2000_ALSO = (33003, 33004)
+"""Aperio's YCbCr, and the lossless one."""
 
 _END_OF_IMAGE = b"\xff\xd9"
 _BITS = 8
@@ -49,13 +53,28 @@ def decoded(page: Any, index: int, content: bytes, path: Path) -> NDArray[Any] |
     ValueError, OSError, ...
         The content is damaged: any of ``TIFF_ERRORS``.
     """
+    _check_stream(page, index, content)
     try:
         segment, _, _ = page.decode(content, index, jpegtables=page.jpegtables)
+        pixels = None if segment is None else np.asarray(segment[0])
     except (ValueError, ImportError) as error:
         if not _names_imagecodecs(error):
             raise
-        return _by_pillow(page, index, content, path)
-    return None if segment is None else np.asarray(segment[0])
+        pixels = _by_pillow(page, index, content, path)
+    if pixels is not None and page.compression == _JPEG:
+        check_jpeg_filled(pixels)
+    return pixels
+
+
+def _check_stream(page: Any, index: int, content: bytes) -> None:
+    """Check that a JPEG stream is whole, and that no stream claims to be larger than its tile, before a decoder makes room."""
+    compression = int(page.compression)
+    if compression == _JPEG:
+        check_jpeg(content)
+    claimed = claimed_size(content) if compression in _STREAMS or compression in _JPEG_2000_ALSO else None
+    height, width = _size(page, index)
+    if claimed and (claimed.height > max(height, 0 if page.is_tiled else page.rowsperstrip) or claimed.width > width):
+        raise ValueError(f"a tile of {width} x {height} px holds {claimed.width} x {claimed.height}")
 
 
 def _names_imagecodecs(error: Exception) -> bool:

@@ -27,7 +27,12 @@ def thumbnail(slide: Slide, mpp: float) -> NDArray[np.uint8]:
 
 def overview(slide: Slide) -> NDArray[np.uint8]:
     """Return the whole slide, (h, w, 3) uint8 RGB, at most ``OVERVIEW_PX`` long; a smaller slide as it is."""
-    return thumbnail(slide, max(slide.resolution.mpp, max(size_um(slide)) / OVERVIEW_PX))
+    return thumbnail(slide, overview_mpp(slide))
+
+
+def overview_mpp(slide: Slide) -> float:
+    """Return the micrometres per pixel of the overview of a slide."""
+    return max(slide.resolution.mpp, max(size_um(slide)) / OVERVIEW_PX)
 
 
 def digest(pixels: NDArray[np.uint8]) -> str:

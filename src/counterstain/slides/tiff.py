@@ -6,6 +6,8 @@ on white, and the orientation tag is followed.
 
 import struct
 import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +16,20 @@ import tifffile
 from numpy.typing import NDArray
 
 from counterstain.errors import UnreadableSlideError, UnsupportedSlideError
+from counterstain.geometry import Box, Size
 from counterstain.images import to_rgb
-from counterstain.slides.base import Origin
+from counterstain.slides.base import WHITE, Damage, Origin
 from counterstain.slides.choosing import Candidate, choose
 from counterstain.slides.raster import Decoded, check_pixel_count
 from counterstain.slides.segments import decoded
 from counterstain.slides.tiff_images import Level, TiffImage, images_of
-from counterstain.slides.turning import turned, with_turn
+from counterstain.slides.turning import shown_box, turned, with_turn
 from counterstain.slides.white_level import FULL, WhiteLevel, scaled, white_level
 
-TIFF_ERRORS = (OSError, ValueError, IndexError, KeyError, TypeError, RuntimeError, struct.error, zlib.error, MemoryError)
+TIFF_ERRORS = (
+    *(OSError, ValueError, IndexError, KeyError, TypeError, AttributeError, ArithmeticError, RuntimeError, MemoryError),
+    *(struct.error, zlib.error),
+)
 _YCBCR = tifffile.PHOTOMETRIC.YCBCR
 _PHOTOMETRIC_MEANING = {
     5: "CMYK (separated)",
@@ -48,7 +54,19 @@ def headers_of_tiff(path: Path, series: int | None) -> tuple[TiffImage, Origin]:
     images = _listed(path)
     origin = choose([image.candidate for image in images], path, series)
     image = images[origin.series]
+    origin = replace(origin, warnings=(*origin.warnings, *_unscanned(image.levels[0])))
     return image, with_turn(origin, image.orientation)
+
+
+def _unscanned(level: Level) -> list[str]:
+    """Return a warning of tiles that have no place in the file, by which some scanners leave out glass."""
+    places = [pair for part in level for pair in zip(part.page.dataoffsets, part.page.databytecounts, strict=False)]
+    count = sum(not start and not length for start, length in places)
+    return (
+        [f"{count:,} of {len(places):,} tiles are not in the file and are taken for glass that was not scanned"]
+        if count
+        else []
+    )
 
 
 def candidates_of_tiff(path: Path) -> list[Candidate]:
@@ -91,12 +109,12 @@ def decode_tiff(path: Path, series: int | None = None) -> Decoded:
             image = chosen_image(tiff, path, series)
             check_kind(image, path)
             check_pixel_count(image.page.imagelength, image.page.imagewidth, path)
-            for part in image.levels[0]:
-                check_complete(part.page, path)
-            pixels = _decode(tiff, image.levels[0], path)
+            pixels, damaged = _decode(tiff, image.levels[0], path)
             white = white_of(pixels, image, path)
             shown = np.ascontiguousarray(turned(page_to_rgb(pixels, image, white), image.orientation))
-            return Decoded(pixels=shown, white=white, orientation=image.orientation)
+            places = (shown_box(damage.box, Size(*shown.shape[:2]), image.orientation) for damage in damaged)
+            found = tuple(Damage(place, damage.reason) for place, damage in zip(places, damaged, strict=True))
+            return Decoded(pixels=_white_where(found, shown), white=white, orientation=image.orientation, damaged=found)
     except TIFF_ERRORS as error:
         raise UnreadableSlideError(f"cannot decode {path}: {error}; the file is damaged or truncated") from error
 
@@ -133,19 +151,6 @@ def check_kind(image: TiffImage, path: Path) -> None:
         )
 
 
-def check_complete(page: Any, path: Path) -> None:
-    """Compare the extent of the pixel data with the file: tifffile fills what is missing with black.
-
-    Raises
-    ------
-    UnreadableSlideError
-        When the file is shorter.
-    """
-    stop = max((start + length for start, length in zip(page.dataoffsets, page.databytecounts, strict=False)), default=0)
-    if stop == 0 or stop > path.stat().st_size:
-        raise UnreadableSlideError(f"{path} is truncated: its pixels end at byte {stop:,}, the file at {path.stat().st_size:,}")
-
-
 def white_of(pixels: NDArray[Any], image: TiffImage, path: Path) -> WhiteLevel:
     """Return the value of white by (h, w, samples) pixels, or the brightest of some; raises what ``white_level`` raises."""
     page = image.page
@@ -157,34 +162,59 @@ def white_of(pixels: NDArray[Any], image: TiffImage, path: Path) -> WhiteLevel:
     return white_level(int(pixels[..., :colours].max(initial=0)), path, image.white)
 
 
-def _decode(tiff: tifffile.TiffFile, level: Level, path: Path) -> NDArray[Any]:
-    """Return the (h, w, samples) pixels of a level."""
+def _decode(tiff: tifffile.TiffFile, level: Level, path: Path) -> tuple[NDArray[Any], list[Damage]]:
+    """Return the (h, w, samples) pixels of a level, and the strips or tiles that are damaged."""
     page = level[0].page
     samples = len(level) if len(level) > 1 else page.samplesperpixel
     pixels = np.full((page.imagelength, page.imagewidth, samples), white_in(page), page.dtype)
+    damaged: list[Damage] = []
     for number, part in enumerate(level):
-        _fill(pixels if len(level) == 1 else pixels[..., number : number + 1], tiff, part.page, part.first, path)
-    return pixels
+        of_part = pixels if len(level) == 1 else pixels[..., number : number + 1]
+        damaged += _fill(of_part, tiff, part.page, part.first, path)
+    if sum(box.size.area for box in {damage.box for damage in damaged}) >= pixels.shape[0] * pixels.shape[1]:
+        raise UnreadableSlideError(f"{damaged[0].reason}; nothing else is left of it, the file is damaged or truncated")
+    return pixels, damaged
 
 
-def _fill(pixels: NDArray[Any], tiff: tifffile.TiffFile, page: Any, first: int, path: Path) -> None:
-    """Decode every strip or tile of a part of a page into its (h, w, samples) pixels."""
+def _fill(pixels: NDArray[Any], tiff: tifffile.TiffFile, page: Any, first: int, path: Path) -> Iterator[Damage]:
+    """Decode every strip or tile of a part of a page into its (h, w, samples) pixels, and yield those that are damaged."""
+    name = "tile" if page.is_tiled else "strip"
     height, width = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, page.imagewidth)
     across = -(-page.imagewidth // width)
     for number in range(-(-page.imagelength // height) * across):
-        segment = stored_segment(tiff, page, first + number, path)
         row, col = number // across * height, number % across * width
+        try:
+            segment = stored_segment(tiff, page, first + number, path)
+        except TIFF_ERRORS as error:
+            box = Box(row, col, height, width).intersection(Box.whole(Size(*pixels.shape[:2])))
+            yield Damage(box, f"cannot decode {name} {number} of {path}, at row {row} and column {col}: {error}")
+            continue
         if segment is not None:
             target = pixels[row : row + height, col : col + width]
             target[: segment.shape[0], : segment.shape[1]] = segment[: target.shape[0], : target.shape[1]]
 
 
+def _white_where(damaged: Sequence[Damage], pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return (h, w, 3) pixels, white in damaged parts: of three planes, only one may be damaged."""
+    for damage in damaged:
+        pixels[damage.box.slices] = WHITE
+    return pixels
+
+
 def stored_segment(tiff: tifffile.TiffFile, page: Any, index: int, path: Path) -> NDArray[Any] | None:
-    """Return the (h, w, samples) pixels of a strip or tile, None where the file has none; raises what ``decoded`` raises."""
-    count = page.databytecounts[index]
-    if not count:
+    """Return the (h, w, samples) pixels of a strip or tile; None of glass that was not scanned, which has no place in the file.
+
+    Raises
+    ------
+    ValueError, OSError, ...
+        It is damaged, or lies outside the file; see ``decoded``.
+    """
+    start, count = page.dataoffsets[index], page.databytecounts[index]
+    if not start and not count:
         return None
-    tiff.filehandle.seek(page.dataoffsets[index])
+    if not start or not count or start + count > tiff.filehandle.size:
+        raise ValueError(f"it should lie at byte {start:,} to {start + count:,} of {tiff.filehandle.size:,}")
+    tiff.filehandle.seek(start)
     return decoded(page, index, tiff.filehandle.read(count), path)
 
 

@@ -16,7 +16,6 @@ from counterstain.slides.base import WHOLE_FILE, Damage, Origin, Resolution
 from counterstain.slides.pyramid import damage_in_pyramid, is_level, level_of, read_pyramid
 from counterstain.slides.tiff import (
     TIFF_ERRORS,
-    check_complete,
     check_kind,
     chosen_image,
     page_to_rgb,
@@ -64,8 +63,6 @@ class TiledTiffSlide:
             self._image = chosen_image(self._file, path, origin.series)
             check_kind(self._image, path)
             self._stored = _usable(self._image)
-            for part in (part for level in self._stored for part in level):
-                check_complete(part.page, path)
             turned_sizes = [turned_size(_size(level), self._image.orientation) for level in self._stored]
             self._levels = [level_of(size, turned_sizes[0]) for size in turned_sizes]
             self._tile(0, _first_tile(self._stored[0]))  # a missing codec is known at once

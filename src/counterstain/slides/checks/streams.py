@@ -6,15 +6,25 @@ with a marker, and a decoder whose data end early, or stop to make sense, paints
 
 import struct
 import zlib
+from mmap import mmap
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from counterstain.geometry import Size
+
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 JPEG_MAGIC = b"\xff\xd8"
 
 _END_OF_IMAGE = b"\xff\xd9"
+
+_MARKER = 0xFF
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+"""Second bytes of the markers of a frame of JPEG, which states its size."""
+
+_CODESTREAM, _HEAD_BYTES = b"\xff\x4f\xff\x51", 512
+"""How a stream of JPEG 2000 starts, alone or within the boxes of a file."""
 
 _MIDDLE = 128
 """What all samples of a JPEG are where nothing was decoded: all coefficients are 0."""
@@ -23,7 +33,7 @@ _CORNER_PX = 6
 """Side of the last corner that is looked at: inside the last block of 8 pixels, whose edge may be blended with others."""
 
 
-def check_png(content: bytes) -> None:
+def check_png(content: bytes | mmap) -> None:
     """Compare the checksum of each chunk of a PNG file.
 
     Raises
@@ -39,7 +49,9 @@ def check_png(content: bytes) -> None:
         stop = at + 8 + length
         if stop + 4 > len(content):
             raise ValueError(f"it ends within the chunk {kind!r} at byte {at:,}")
-        if zlib.crc32(memoryview(content)[at + 4 : stop]) != struct.unpack(">I", content[stop : stop + 4])[0]:
+        with memoryview(content) as view, view[at + 4 : stop] as part:
+            checksum = zlib.crc32(part)
+        if checksum != struct.unpack(">I", content[stop : stop + 4])[0]:
             raise ValueError(f"the checksum of the chunk {kind!r} at byte {at:,} differs")
         at = stop + 4
 
@@ -73,3 +85,18 @@ def check_jpeg_filled(pixels: NDArray[Any]) -> None:
     corner = pixels[-_CORNER_PX:, -_CORNER_PX:]
     if corner.dtype == np.uint8 and corner.size and (corner == _MIDDLE).all():
         raise ValueError("the JPEG is damaged: its last part holds no picture")
+
+
+def claimed_size(content: bytes) -> Size | None:
+    """Return the size that the header of a JPEG or JPEG 2000 stream claims; None where it claims none."""
+    at = content[:_HEAD_BYTES].find(_CODESTREAM)
+    if at >= 0 and len(content) >= at + 24:
+        width, height, left, top = struct.unpack(">IIII", content[at + 8 : at + 24])
+        return Size(max(0, height - top), max(0, width - left))
+    at = 2 if content.startswith(JPEG_MAGIC) else len(content)
+    while at + 9 <= len(content) and content[at] == _MARKER:
+        kind, length = content[at + 1], int.from_bytes(content[at + 2 : at + 4], "big")
+        if kind in _FRAMES:
+            return Size(int.from_bytes(content[at + 5 : at + 7], "big"), int.from_bytes(content[at + 7 : at + 9], "big"))
+        at += 1 if kind == _MARKER else 2 + length
+    return None

@@ -240,6 +240,8 @@ def _array(group: _Group, path: str) -> Any:
         raise UnsupportedSlideError(f"{place} is packed by {', '.join(sorted(codecs - CODECS))}, which is not read")
     if not 0 < max(shape) <= MAX_SIDE_PX or not min(shape):
         raise UnreadableSlideError(f"{place} has the shape {shape}; expected sides of 1 to {MAX_SIDE_PX:,} pixels")
+    if not all(isinstance(side, int) and side > 0 for side in (*chunks, *(array.shards or ()))):
+        raise UnreadableSlideError(f"{place} has chunks of {chunks} in shards of {array.shards}; expected sides of at least 1")
     in_shard = np.prod([*map(int, array.shards or chunks)], dtype=object) // np.prod([*map(int, chunks)], dtype=object)
     if np.prod([*map(int, chunks)], dtype=object) * array.dtype.itemsize > MAX_CHUNK_BYTES or in_shard > MAX_CHUNKS_IN_SHARD:
         raise UnreadableSlideError(f"{place} has chunks of {chunks} in shards of {array.shards}, more than is decoded at once")

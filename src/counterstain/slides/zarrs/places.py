@@ -31,6 +31,7 @@ ZARR_ERRORS = (
         IndexError,
         AttributeError,
         RuntimeError,
+        ArithmeticError,
         AssertionError,
         EOFError,
         MemoryError,
