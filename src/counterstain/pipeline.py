@@ -32,9 +32,10 @@ from counterstain.slides.pixel_size import assumption
 from counterstain.slides.thumbnail import digest, overview, overview_mpp
 from counterstain.stitching.canvas import stitch
 from counterstain.stitching.maps import Maps
-from counterstain.tiling.glass import damage_in_tiles, everywhere, find_tissue, with_nuclei, without_damage
+from counterstain.tiling.damage import COPY_AGAIN, check_damage, damage_in_tiles
+from counterstain.tiling.glass import everywhere, find_tissue, with_nuclei, without_damage
 from counterstain.tiling.grid import Tile
-from counterstain.tiling.quality import TileQualities, TileQuality, damaged_share, quality_warnings
+from counterstain.tiling.quality import TileQualities, TileQuality, quality_warnings
 from counterstain.tiling.stain_sample import stains_of
 from counterstain.tiling.stains import Stains, stain_warning
 
@@ -45,11 +46,6 @@ MAX_MPP = 2.0
 """Coarser images (below 5x) show a nucleus in less than four pixels."""
 
 CHECK_MPP = Remedy("check the pixel size", "mpp")
-
-MOST_OF_ONE_TILE = 0.5
-"""Share of what is analysed that one damaged tile of a file may have, whatever share of damage is allowed."""
-
-COPY_AGAIN = Remedy("copy the file again from where it came")
 
 IN_MEMORY_PIXELS = 100_000_000
 """Slides with more pixels, at the model's resolution, keep their maps on disk; in memory they take 10 bytes a pixel."""
@@ -192,30 +188,6 @@ def passes_in_memory(subject: Subject, options: AnalyzeOptions, ears: Ears) -> F
     with ears.stopwatch("cells"):
         cells = segment(slide, maps, options.cells, decoder=manifest.decoder, threads=cutting_threads(options.threads))
     return maps, cells, tuple(qualities)
-
-
-def check_damage(slide: Slide, tiles: TileQualities, mpp: float, *, most: float) -> None:
-    """Check that no more than a share of the area of tiles, whose boxes count in pixels of ``mpp``, is damaged.
-
-    One tile of the file alone may be more, up to ``MOST_OF_ONE_TILE``: a small image has few.
-
-    Raises
-    ------
-    UnreadableSlideError
-        More is; the message names the share and the first damage.
-    """
-    share = damaged_share(tiles)
-    if share > most:
-        reasons = dict.fromkeys(damage.reason for damage in damage_in_tiles(slide, tiles, mpp))
-        if len(reasons) == 1 and share <= MOST_OF_ONE_TILE:
-            return
-        reason = next(iter(reasons), "not found again")
-        raise UnreadableSlideError(
-            f"{slide.name} is damaged: {100 * share:.3g} % of what was analysed cannot be decoded, and at most "
-            f"{100 * most:g} % may be left out; the first fault: {reason}",
-            COPY_AGAIN,
-            Remedy("allow more", "max_damaged_share", "0.2"),
-        )
 
 
 def cutting_threads(threads: int | None) -> int:

@@ -44,7 +44,8 @@ from counterstain.slides.opening import open_slide
 from counterstain.stitching.maps import Maps
 from counterstain.stitching.work import discard, resume
 from counterstain.stitching.work import record as record_settings
-from counterstain.tiling.glass import damage_in_tiles, find_tissue, with_nuclei, without_damage
+from counterstain.tiling.damage import damage_in_tiles
+from counterstain.tiling.glass import find_tissue, with_nuclei, without_damage
 from counterstain.versions import FORMAT_VERSION, package_versions
 
 

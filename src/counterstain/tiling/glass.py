@@ -12,7 +12,6 @@ from counterstain.geometry import Box
 from counterstain.slides.base import Damage, Slide, size_at
 from counterstain.slides.thumbnail import digest, thumbnail
 from counterstain.tiling.grid import Tile, TileGrid
-from counterstain.tiling.quality import TileQualities
 from counterstain.tiling.tissue import tissue_mask
 
 TISSUE_MPP = 8.0
@@ -117,14 +116,6 @@ def without_damage(tissue: Tissue, damaged: Iterable[Damage], mpp: float) -> Tis
         hole[rows, cols] = True
     earlier = hole if tissue.damaged is None else hole | tissue.damaged
     return replace(tissue, mask=tissue.mask & ~hole, damaged=earlier)
-
-
-def damage_in_tiles(slide: Slide, tiles: TileQualities, mpp: float) -> Iterator[Damage]:
-    """Yield the damage of the tiles that have any, which are read again for it; boxes count in pixels of ``mpp``."""
-    for box, quality in tiles:
-        if quality.damaged:
-            slide.read(box, mpp)
-            yield from slide.damage(box, mpp)
 
 
 def tiles_with_tissue(grid: TileGrid, tissue: Tissue, mpp: float) -> Iterator[Tile]:
