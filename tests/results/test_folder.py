@@ -29,6 +29,7 @@ def test_all_formats_together_give_every_file(analysis, tmp_path):
         "analysis.json",
         "cells.csv",
         "cells.geojson",
+        "cells.npz",
         "cells.parquet",
         "dapi.png",
         "hematoxylin.png",
@@ -53,7 +54,7 @@ def test_overwriting_removes_files_of_formats_that_are_no_longer_asked_for(analy
     write_folder(analysis, tmp_path / "tile", ("overlay", "csv"))
     (tmp_path / "tile" / "mine.png").write_text("x")
     write_folder(analysis, tmp_path / "tile", ("csv",))
-    assert names(tmp_path / "tile") == ["analysis.json", "cells.csv", "mine.png"]
+    assert names(tmp_path / "tile") == ["analysis.json", "cells.csv", "cells.npz", "mine.png"]
 
 
 def test_a_disk_that_fills_at_the_third_file_leaves_nothing(analysis, tmp_path, monkeypatch):

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterstain.cells.table import Cells, CellTable, Thresholds
+from counterstain.geometry import Box
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,8 +35,15 @@ class Classified:
     def parts(self) -> Iterator[Cells]:
         """Yield the parts of the table with ``is_positive`` made anew."""
         for part in self.cells.parts():
-            called = positive(part["p_positive"], part["marker_max"], self.threshold, self.marker_threshold)
-            yield replace(part, columns={**part.columns, "is_positive": called}, thresholds=self.thresholds)
+            yield self._called(part)
+
+    def within(self, box: Box) -> Cells:
+        """Return the nuclei that reach into a box with ``is_positive`` made anew."""
+        return self._called(self.cells.within(box))
+
+    def _called(self, part: Cells) -> Cells:
+        called = positive(part["p_positive"], part["marker_max"], self.threshold, self.marker_threshold)
+        return replace(part, columns={**part.columns, "is_positive": called}, thresholds=self.thresholds)
 
 
 def classify(cells: CellTable, threshold: float, marker_threshold: float | None) -> Classified:

@@ -68,6 +68,10 @@ class KeptCells:
             paths = [part_path(self.folder, block) for block in row]
             yield joined([_there(read_part(path, self.thresholds), path) for path in paths], self.thresholds)
 
+    def within(self, box: Box) -> Cells:
+        """Return the nuclei that reach into a box; all blocks are looked through, as a nucleus may reach beyond its own."""
+        return joined([part.within(box) for part in self.parts()], self.thresholds)
+
     def _column(self, row: Sequence[Box], column: str) -> NDArray[Any]:
         """Return a column of the nuclei of one row of blocks, in the order of ``cell_id``."""
         paths = [part_path(self.folder, block) for block in row]

@@ -10,6 +10,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from counterstain.geometry import Box
+from counterstain.polygons.rings import ring_bounds
+
 COLUMNS: dict[str, type[np.generic]] = {
     "cell_id": np.int64,
     "row_um": np.float64,
@@ -64,6 +67,9 @@ class CellTable(CellColumns, Protocol):
     def parts(self) -> Iterator["Cells"]:
         """Yield the table piece by piece, in the order of ``cell_id``, so that one piece at a time is in memory."""
 
+    def within(self, box: Box) -> "Cells":
+        """Return the nuclei that reach into a box, which counts in pixels of the slide, in the order of ``cell_id``."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChosenCells:
@@ -108,6 +114,21 @@ class Cells:
     def parts(self) -> Iterator["Cells"]:
         """Yield the table itself."""
         yield self
+
+    def within(self, box: Box) -> "Cells":
+        """Return the nuclei whose outlines reach into a box; a nucleus without outline counts by its centroid."""
+        top, left, low, right = bounds(self).T
+        chosen = np.flatnonzero((top < box.stop_row) & (low > box.row) & (left < box.stop_col) & (right > box.col))
+        columns = {name: column[chosen] for name, column in self.columns.items()}
+        return Cells(columns=columns, outlines=[self.outlines[index] for index in chosen], thresholds=self.thresholds)
+
+
+def bounds(cells: Cells) -> NDArray[np.float64]:
+    """Return (n, 4) float64: the top, left, low and right end of each nucleus in pixels of the slide."""
+    middles = np.column_stack([cells["row_px"], cells["col_px"]]) + 0.5  # where the first pixel covers 0 to 1, as in outlines
+    return ring_bounds(
+        [ring if len(ring) else middle[np.newaxis] for ring, middle in zip(cells.outlines, middles, strict=True)]
+    )
 
 
 def regrouped(table: CellTable, rows: int) -> Iterator[Cells]:

@@ -19,7 +19,7 @@ from counterstain.cells.segment import segment as cut
 from counterstain.cells.table import CellTable
 from counterstain.cli.console import show_error, show_summary, show_warning
 from counterstain.cli.progress import progress_bars
-from counterstain.errors import ELSEWHERE, CounterstainError, UsageError
+from counterstain.errors import ELSEWHERE, UsageError
 from counterstain.files import claimed, explained
 from counterstain.inference.bundle import Manifest
 from counterstain.inference.stopwatch import Stopwatch
@@ -34,13 +34,13 @@ from counterstain.results.folder import check_apart, check_free, homes, write_fo
 from counterstain.results.opening import read_manifest, read_maps, read_qualities, results_in
 from counterstain.results.part import as_json
 from counterstain.results.record import FILE_NAME, Record, record
+from counterstain.results.source import open_source
 from counterstain.results.summary import Failure, write_summary
 from counterstain.scoring.base import Population
 from counterstain.scoring.names import DEFAULT, scorers
 from counterstain.scoring.region_files import read_regions
 from counterstain.scoring.regions import NO_REGIONS, region_warnings, score_regions
 from counterstain.slides.base import Slide
-from counterstain.slides.opening import open_slide
 from counterstain.stitching.maps import Maps
 from counterstain.stitching.work import discard, resume
 from counterstain.stitching.work import record as record_settings
@@ -100,7 +100,7 @@ def _one(
     if not settings["overwrite"]:
         check_free(target, formats, manifest.panel)
     work = target.with_name(f".{target.name}.cells")
-    with claimed(target), _slide_of(content, manifest.mpp, settings["slide"]) as slide:
+    with claimed(target), open_source(content.slide, settings["slide"]) as slide:
         maps, stopwatch = read_maps(folder, content), Stopwatch()
         with stopwatch("cells"):
             cells = _cells(folder, manifest, slide, maps, options, work, heard)
@@ -164,31 +164,6 @@ def segmented(
             *region_warnings(regions, slide.size),
         ),
     )
-
-
-def _slide_of(content: Record, default_mpp: float, named: Path | None) -> Slide:
-    """Open the image of a result and check that it is that image.
-
-    Raises
-    ------
-    SlideError
-        It cannot be opened; the message says how to name it.
-    UsageError
-        It has another size or pixel size.
-    """
-    stored = content.slide
-    mpp = stored.mpp if stored.mpp_source == "option" else None
-    series = stored.origin.series if stored.origin else None
-    try:
-        slide = open_slide(named or stored.source, mpp=mpp, default_mpp=default_mpp, series=series)
-    except CounterstainError as error:
-        error.add_note("the image of the result is needed; name it with --slide")
-        raise
-    found = (slide.size.height, slide.size.width, slide.resolution.mpp, *slide.resolution.sides)
-    if found != (stored.height_px, stored.width_px, stored.mpp, *stored.sides):
-        slide.close()
-        raise UsageError(f"{named or stored.source} is not the image that the result was made of; name it with --slide")
-    return slide
 
 
 def _show(done: list[tuple[str, Record]], failures: list[Failure], out: Path, settings: Mapping[str, Any]) -> None:

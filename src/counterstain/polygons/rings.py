@@ -27,6 +27,14 @@ def ring_area(ring: Ring) -> float:
     return abs(float(rows @ np.roll(cols, -1) - cols @ np.roll(rows, -1))) / 2
 
 
+def ring_bounds(rings: Sequence[Ring]) -> NDArray[np.float64]:
+    """Return (n, 4) float64: the top, left, low and right end of each ring, each of one corner or more."""
+    if not rings:
+        return np.empty((0, 4))
+    corners, starts = np.concatenate([*rings]), np.cumsum([0, *(len(ring) for ring in rings[:-1])])
+    return np.hstack([np.minimum.reduceat(corners, starts), np.maximum.reduceat(corners, starts)])
+
+
 def contains(rings: Sequence[Ring], points: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Return (n,) bool: which points a ray to the right leaves through an odd number of edges.
 

@@ -8,11 +8,13 @@ from counterstain.errors import ELSEWHERE, REPLACE, OutputError, Remedy
 from counterstain.files import replacing_folder
 from counterstain.outputs.names import writers_for
 from counterstain.panel import Panel
+from counterstain.results.cells import FILE_NAME as CELLS_NAME
+from counterstain.results.cells import write_cells
 from counterstain.results.record import FILE_NAME, read_record, write_record
 
 
 def write_folder(analysis: Analysis, folder: Path, formats: Iterable[str]) -> tuple[str, ...]:
-    """Write the files of the formats and ``analysis.json`` into ``folder`` and return their names.
+    """Write the files of the formats, ``cells.npz`` and ``analysis.json`` into ``folder`` and return their names.
 
     What an earlier run wrote there is replaced as a whole; whatever else lies in the folder stays.
 
@@ -21,7 +23,7 @@ def write_folder(analysis: Analysis, folder: Path, formats: Iterable[str]) -> tu
     OutputError
         Something cannot be written; an earlier folder is then unchanged and a new one does not appear.
     """
-    writers = writers_for(formats, analysis.manifest.panel)
+    writers = {**writers_for(formats, analysis.manifest.panel), CELLS_NAME: write_cells}
     names = tuple(writers)
     earlier = written_files(folder)
     with replacing_folder(folder, lambda name: name in earlier or name in names or name == FILE_NAME) as hidden:
@@ -75,6 +77,6 @@ def check_free(folder: Path, formats: Iterable[str], panel: Panel) -> None:
         raise OutputError(f"{folder} already holds a result", REPLACE, ELSEWHERE)
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder} is a file where a folder is needed", Remedy("move it away"), ELSEWHERE)
-    taken = sorted(name for name in (*writers_for(formats, panel), FILE_NAME) if (folder / name).exists())
+    taken = sorted(name for name in (*writers_for(formats, panel), CELLS_NAME, FILE_NAME) if (folder / name).exists())
     if taken:
         raise OutputError(f"{folder} already holds {', '.join(taken)}", Remedy("replace them", "overwrite"), ELSEWHERE)

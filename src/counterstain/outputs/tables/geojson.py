@@ -14,7 +14,8 @@ from typing import Any, TextIO
 from counterstain.analysis import Analysis
 from counterstain.cells.table import FLAG_TOUCHES_BORDER, Cells
 from counterstain.files import replacing
-from counterstain.polygons.geojson import closed_ring
+from counterstain.polygons.geojson import closed_ring, polygons_of
+from counterstain.polygons.rings import Ring
 from counterstain.versions import FORMAT_VERSION
 
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://counterstain/cells")
@@ -89,6 +90,26 @@ def feature(cells: Cells, row: int, slide_name: str) -> dict[str, Any]:
             "measurements": _measurements(cells, row),
         },
     }
+
+
+def outlines_in(path: Path) -> dict[int, Ring]:
+    """Return the outline of each nucleus by its ``cell_id``, from a file that was written here; one feature is read at a time.
+
+    Raises
+    ------
+    OSError
+        The file is missing.
+    ValueError, KeyError, TypeError, IndexError
+        It is damaged, or another program has written it anew.
+    """
+    outlines = {}
+    with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
+        next(file)  # the head of the collection
+        for line in file:
+            if line.startswith("{"):
+                found = json.loads(line.rstrip().rstrip(","))
+                outlines[int(found["properties"]["name"])] = polygons_of(found["geometry"])[0][0]
+    return outlines
 
 
 def _measurements(cells: Cells, row: int) -> dict[str, float]:
