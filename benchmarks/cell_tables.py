@@ -78,7 +78,8 @@ def make_parts(folder: Path, count: int) -> None:
         columns["cell_id"] = rows.astype(np.int64) * 2**24 + cols.astype(np.int64)
         columns["is_positive"] = columns["p_positive"] >= np.float32(0.5)
         rings = [
-            np.column_stack([row + 12 * np.sin(angle), col + 12 * np.cos(angle)]) for row, col in zip(rows, cols, strict=True)
+            np.round(8 * np.column_stack([row + 12 * np.sin(angle), col + 12 * np.cos(angle)])) / 8  # as those that are cut
+            for row, col in zip(rows, cols, strict=True)
         ]
         write_part(part_path(folder, block), Cells(columns=columns, outlines=rings))
 

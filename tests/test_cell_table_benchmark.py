@@ -2,6 +2,7 @@
 
 import cell_tables
 import numpy as np
+import open_results
 import pytest
 
 
@@ -24,3 +25,12 @@ def test_every_kind_of_work_is_measured(folder, work):
     found = cell_tables.measure(folder, work, 3000)
     assert found["seconds"] >= 0
     assert found["peak_mb"] > 10
+
+
+@pytest.mark.parametrize("work", open_results.WORK)
+def test_a_made_result_is_opened_and_every_kind_of_work_is_measured(tmp_path, work):
+    result, seconds = open_results.make_result(tmp_path, 3000)
+    found = open_results.measure(result, work)
+    assert seconds > 0
+    assert found.pop("memory") > 10
+    assert min(found.values()) >= 0

@@ -18,6 +18,7 @@ FILES = [
     "analysis.json",
     "cells.csv",
     "cells.geojson",
+    "cells.npz",
     "cells.parquet",
     "dapi.png",
     "hematoxylin.png",

@@ -76,6 +76,8 @@ def test_a_folder_without_a_result_is_refused(good, run, command):
 
 def test_a_result_without_a_table_says_what_to_do(good, analyze, run):
     analyze(good, "--mpp", "0.25", "--format", "json")
+    assert run("score", "out").exit_code == 0  # of cells.npz
+    (good.parent / "out" / "good" / "cells.npz").unlink()
     done = run("score", "out")
     assert done.exit_code == 1
     assert "--format csv or parquet" in done.output
@@ -83,7 +85,7 @@ def test_a_result_without_a_table_says_what_to_do(good, analyze, run):
 
 def test_a_result_without_a_table_does_not_keep_the_others_from_being_scored(result, run):
     shutil.copytree(result, result.parent / "bad")
-    for table in ("cells.csv", "cells.parquet"):
+    for table in ("cells.csv", "cells.parquet", "cells.npz"):
         (result.parent / "bad" / table).unlink()
     done = run("score", "out")
     assert done.exit_code == 1

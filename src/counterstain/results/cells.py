@@ -8,6 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -158,7 +159,7 @@ class StoredCells:
     def parts(self) -> Iterator[Cells]:
         """Yield the nuclei of one row of squares after the other."""
         for strip in np.unique(self.squares["strip"]):
-            yield self._joined(self.squares["strip"] == strip)
+            yield joined([*self._chosen(self.squares["strip"] == strip)], self.thresholds)
 
     def within(self, box: Box) -> Cells:
         """Return the nuclei whose outlines reach into a box; only squares of which a nucleus may do so are read."""
@@ -166,17 +167,18 @@ class StoredCells:
         near = (
             (ends["top"] < box.stop_row) & (ends["low"] > box.row) & (ends["left"] < box.stop_col) & (ends["right"] > box.col)
         )
-        return self._joined(near).within(box)
+        return joined([square.within(box) for square in self._chosen(near)], self.thresholds)
 
-    def _joined(self, chosen: NDArray[np.bool_]) -> Cells:
-        return joined([self._square(number) for number in np.flatnonzero(chosen).tolist()], self.thresholds)
+    def _chosen(self, squares: NDArray[np.bool_]) -> Iterator[Cells]:
+        for number in np.flatnonzero(squares).tolist():
+            yield self._square(number)
 
     def _square(self, number: int) -> Cells:
         table, corners = self._table(number), _unpacked(self._read(f"outlines/{number}"), self.unit)
         if corners.shape != (table["corners"].sum(), 2):
             raise _damaged(self.path, f"square {number} has not the corners that it should have")
         columns = {name: np.ascontiguousarray(table[name], dtype=kind) for name, kind in COLUMNS.items()}
-        outlines = np.split(corners, np.cumsum(table["corners"])[:-1]) if len(table) else []
+        outlines = [corners[start:stop] for start, stop in pairwise([0, *np.cumsum(table["corners"]).tolist()])]
         return Cells(columns=columns, outlines=outlines)
 
     def _read(self, name: str) -> NDArray[Any]:
