@@ -79,7 +79,7 @@ def test_json_is_the_only_thing_on_standard_output(good, analyze):
     assert result.exit_code == 1
     done, failed = document["images"]
     assert (done["status"], done["name"], done["counts"]["nuclei"]) == ("done", "good", 4)
-    assert done["files"] == ["cells.csv", "analysis.json"]
+    assert done["files"] == ["cells.csv", "cells.npz", "analysis.json"]
     assert (failed["status"], failed["source"]) == ("failed", "missing.png")
     assert "missing.png does not exist" in result.stderr
 
@@ -125,7 +125,7 @@ def test_an_earlier_result_is_kept_unless_overwriting_is_asked_for(good, analyze
     assert json.loads(record.read_text())["thresholds"]["threshold"] == 0.5
     assert analyze("good.png", "--threshold", "1", "--format", "csv", "--overwrite").exit_code == 0
     assert json.loads(record.read_text())["thresholds"]["threshold"] == 1
-    assert entries(good.parent / "out" / "good") == ["analysis.json", "cells.csv"]
+    assert entries(good.parent / "out" / "good") == ["analysis.json", "cells.csv", "cells.npz"]
 
 
 def test_a_later_run_adds_to_the_summary(good, analyze, draw):
@@ -223,7 +223,7 @@ def test_ctrl_c_leaves_what_was_finished_and_no_half_file(good, analyze, draw, m
     assert result.exit_code == 130
     assert "Interrupted" in result.stderr
     assert entries(good.parent / "out") == ["counterstain.log", "good"]
-    assert entries(good.parent / "out" / "good") == ["analysis.json", "cells.csv"]
+    assert entries(good.parent / "out" / "good") == ["analysis.json", "cells.csv", "cells.npz"]
 
 
 def test_the_group_and_its_help_import_nothing_heavy():

@@ -67,6 +67,6 @@ def test_a_slide_too_large_for_pictures_gets_tables_and_is_refused_a_picture_by_
     monkeypatch.setattr(batch, "analyze", lambda *args, **kwargs: kept.append(analyze(*args, **kwargs)) or kept[0])
     assert run("analyze", "field.png", "--out", "out", "--bundle", "classical").exit_code == 0
     record = json.loads((field / "out" / "field" / "analysis.json").read_text())
-    assert record["files"] == ["cells.csv", "cells.geojson", "cells.parquet", "tiles.csv", "analysis.json"]
+    assert record["files"] == ["cells.csv", "cells.geojson", "cells.parquet", "tiles.csv", "cells.npz", "analysis.json"]
     assert record["warnings"][-1].endswith("not written: modalities, segmentation, overlay, ome-tiff")
     assert "hematoxylin" not in kept[0].maps.planes
