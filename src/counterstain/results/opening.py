@@ -99,6 +99,7 @@ def open_result(folder: Path | str, *, slide: Path | str | None = None) -> Analy
         scores=tuple(score.score() for score in content.scores),
         overview_sha256=content.slide.overview_sha256,
         tissue_mm2=content.slide.tissue_mm2,
+        stains=content.stains.stains() if content.stains else None,
         tiles=read_qualities(folder, content, source),
         source=content.slide.source,
         warnings=(*content.warnings, *_without_outlines(folder, cells)),

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from counterstain.errors import CounterstainError, Remedy, UsageError
 from counterstain.geometry import Box, Size
 from counterstain.results.record import SlideRecord
-from counterstain.slides.base import Origin, Resolution, Slide
+from counterstain.slides.base import Damage, Origin, Resolution, Slide
 from counterstain.slides.opening import open_slide
 
 NAME_IT = Remedy("name the image of the result", "slide")
@@ -87,10 +87,17 @@ class SourceSlide:
         SlideError, UsageError
             The image is not there any more, or is another one.
         """
+        return self._opened().read(box, mpp)
+
+    def damage(self, box: Box, mpp: float) -> tuple[Damage, ...]:
+        """Return the parts of a box that could not be decoded when it was last read."""
+        return self._opened().damage(box, mpp)
+
+    def _opened(self) -> Slide:
         with self._one_at_a_time:
             if self._slide is None:
                 self._slide = open_source(self._stored, self._named)
-        return self._slide.read(box, mpp)
+            return self._slide
 
     def close(self) -> None:
         """Close the image if it was opened."""
