@@ -99,7 +99,7 @@ def run_batch(inputs: list[Input], job: Job, outcome: Outcome, listener: Listene
 
     Whatever error one input brings about is its own: it is said, and the others are done.
     """
-    inhabited = homes(item.path for item in inputs)
+    inhabited = homes([item.path for item in inputs])
 
     def one(item: Input) -> None:
         heard = listener.begin(item.name)
