@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from counterstain.cli import rescore, resegment
-from counterstain.jobs import batch
+from counterstain.jobs import batch, rescoring, resegmenting
 
 ODD = {
     "IndexError": lambda: [].pop(),
@@ -81,7 +80,7 @@ def test_an_error_that_says_all_there_is_to_say_has_no_traceback(three, analyze)
 @pytest.mark.parametrize("command", ["segment", "score"])
 def test_an_unexpected_error_in_one_result_leaves_the_others_done(three, analyze, run, monkeypatch, command):
     analyze("a.png", "b.png", "c.png", "--format", "csv", "--format", "ome-tiff")
-    module, name = {"segment": (resegment, "read_manifest"), "score": (rescore, "read_cells")}[command]
+    module, name = {"segment": (resegmenting, "read_manifest"), "score": (rescoring, "read_cells")}[command]
     odd_for(monkeypatch, module, name, ODD["IndexError"], lambda path: path.name == "b")
     result = run(command, "out", "--json", *(("--out", "again", "--format", "csv") if command == "segment" else ()))
     assert result.exit_code == 1

@@ -191,7 +191,7 @@ def test_segmenting_equals_the_run_with_another_decoder_and_pixel_size(good, ana
 def test_a_slide_that_does_not_fit_in_memory_is_segmented_block_by_block_with_the_same_files(result, run, monkeypatch):
     options = ("--slide", "good.png", "--format", "csv", "--format", "geojson", "--max-area-um2", "60")
     assert run("segment", "out/good", "--out", "whole", *options).exit_code == 0
-    monkeypatch.setattr("counterstain.cli.resegment.IN_MEMORY_PIXELS", 1000)
+    monkeypatch.setattr("counterstain.jobs.resegmenting.IN_MEMORY_PIXELS", 1000)
     assert run("segment", "out/good", "--out", "blocks", *options).exit_code == 0
     for name in ("cells.csv", "cells.geojson"):
         assert (result.parents[1] / "blocks/good" / name).read_bytes() == (result.parents[1] / "whole/good" / name).read_bytes()
@@ -199,9 +199,9 @@ def test_a_slide_that_does_not_fit_in_memory_is_segmented_block_by_block_with_th
 
 
 def test_an_interrupted_segmentation_goes_on_and_one_with_other_options_starts_anew(result, run, monkeypatch):
-    monkeypatch.setattr("counterstain.cli.resegment.IN_MEMORY_PIXELS", 1000)
+    monkeypatch.setattr("counterstain.jobs.resegmenting.IN_MEMORY_PIXELS", 1000)
     monkeypatch.setattr(
-        "counterstain.cli.resegment.write_folder", lambda *_: (_ for _ in ()).throw(OSError(5, "Input/output error"))
+        "counterstain.jobs.resegmenting.write_folder", lambda *_: (_ for _ in ()).throw(OSError(5, "Input/output error"))
     )
     options = ("--slide", "good.png", "--format", "csv", "--out", "new")
     assert run("segment", "out/good", *options).exit_code == 1

@@ -37,6 +37,7 @@ class OnTheConsole:
     """The ``Listener`` of the command line: progress as the user wants it, errors and warnings as they come."""
 
     bars: Bars
+    warnings: bool = True
 
     def started(self, images: int) -> None:
         """Show how many images there are."""
@@ -52,7 +53,8 @@ class OnTheConsole:
 
     def warned(self, name: str, message: str) -> None:
         """Write the warning."""
-        show_warning(name, message)
+        if self.warnings:
+            show_warning(name, message)
 
 
 class Pace:
@@ -158,10 +160,10 @@ _one_line_at_a_time = threading.Lock()
 
 
 @contextmanager
-def listening(*, quiet: bool, as_json: bool = False) -> Iterator[Listener]:
+def listening(*, quiet: bool, as_json: bool = False, warnings: bool = True) -> Iterator[Listener]:
     """Yield the listener of a run; see ``progress_bars`` for what of its progress is shown."""
     with progress_bars(quiet=quiet, as_json=as_json) as bars:
-        yield OnTheConsole(bars)
+        yield OnTheConsole(bars, warnings)
 
 
 @contextmanager

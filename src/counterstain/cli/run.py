@@ -12,11 +12,12 @@ from counterstain.cli.console import show_summary, show_warning, visible
 from counterstain.cli.progress import listening
 from counterstain.extras import install_command
 from counterstain.jobs.analyzing import analyze_images
-from counterstain.jobs.batch import Outcome
 from counterstain.jobs.document import document
 from counterstain.jobs.listening import Listener
 from counterstain.jobs.order import order_from
+from counterstain.jobs.outcome import Content, Outcome
 from counterstain.outputs.names import skipped_formats
+from counterstain.results.record import Record
 
 
 def analyze_paths(named: tuple[str, ...], out: Path, settings: Mapping[str, Any]) -> bool:
@@ -31,7 +32,7 @@ def analyze_paths(named: tuple[str, ...], out: Path, settings: Mapping[str, Any]
     return shown(lambda listener: analyze_images(named, order, listener), settings)
 
 
-def shown(run: Callable[[Listener], Outcome], settings: Mapping[str, Any]) -> bool:
+def shown(run: Callable[[Listener], Outcome[Record]], settings: Mapping[str, Any]) -> bool:
     """Show a run while it is going on and what came of it; return whether anything failed."""
     quiet, as_json = settings["quiet"], settings["as_json"]
     with listening(quiet=quiet or as_json, as_json=settings.get("progress") == "json") as listener:
@@ -39,20 +40,25 @@ def shown(run: Callable[[Listener], Outcome], settings: Mapping[str, Any]) -> bo
     if not quiet:
         show_warnings(outcome)
     if as_json:
-        sys.stdout.write(json.dumps(document(outcome), indent=2, ensure_ascii=True, allow_nan=False) + "\n")
+        show_json(outcome)
     elif not quiet:
         show_table(outcome, defaults=not settings["formats"])
     return bool(outcome.failures)
 
 
-def show_warnings(outcome: Outcome) -> None:
+def show_json(outcome: Outcome[Content]) -> None:
+    """Write what came of a run as one JSON document to standard output."""
+    sys.stdout.write(json.dumps(document(outcome), indent=2, ensure_ascii=True, allow_nan=False) + "\n")
+
+
+def show_warnings(outcome: Outcome[Record]) -> None:
     """Write every warning with the name of its image to standard error."""
     for name, content in outcome.records:
         for message in content.warnings:
             show_warning(name, message)
 
 
-def show_table(outcome: Outcome, *, defaults: bool) -> None:
+def show_table(outcome: Outcome[Record], *, defaults: bool) -> None:
     """Write the table of results and where they are."""
     if outcome.records:
         show_summary(outcome.records)

@@ -25,7 +25,7 @@ def score(results: Path, **settings: Any) -> None:
     RESULTS is the folder of one result, or the folder of many that analyze wrote. No image and no model is needed. The scores
     are written to scores.json in each folder; the other files stay as they are.
     """
-    from counterstain.cli.rescore import rescore
+    from counterstain.cli.again import score_again
 
-    if rescore(results, settings):
+    if score_again(results, settings):
         raise click.exceptions.Exit(1)

@@ -26,7 +26,7 @@ def segment(results: Path, out: Path, **settings: Any) -> None:
     RESULTS is the folder of one result, or the folder of many that analyze wrote. Options that are not given have their
     defaults, not the values of the result. The image is read for the optical densities.
     """
-    from counterstain.cli.resegment import resegment
+    from counterstain.cli.again import segment_again
 
-    if resegment(results, out, settings):
+    if segment_again(results, out, settings):
         raise click.exceptions.Exit(1)

@@ -7,18 +7,19 @@ from dataclasses import replace
 from pathlib import Path
 
 from counterstain.extras import require
-from counterstain.jobs.batch import Job, Outcome, run_batch
+from counterstain.jobs.batch import Job, run_batch
 from counterstain.jobs.boundary import fault_of
 from counterstain.jobs.fields import with_series
 from counterstain.jobs.inputs import Input, find_inputs
 from counterstain.jobs.listening import SILENCE, Listener
 from counterstain.jobs.order import Order, job_of
+from counterstain.jobs.outcome import Outcome, logged, summed_up
 from counterstain.jobs.run_log import RunLog
-from counterstain.results.summary import write_summary
+from counterstain.results.record import Record
 from counterstain.slides.base import Slide
 
 
-def analyze_images(named: tuple[str, ...], order: Order, listener: Listener = SILENCE) -> Outcome:
+def analyze_images(named: tuple[str, ...], order: Order, listener: Listener = SILENCE) -> Outcome[Record]:
     """Analyse the images behind files, folders and patterns, and return what came of each.
 
     Raises
@@ -31,25 +32,25 @@ def analyze_images(named: tuple[str, ...], order: Order, listener: Listener = SI
     inputs = with_series(inputs, order.series)
     if order.shard:  # names are given to all images first, so that no two shards write to one folder
         inputs, faults = order.shard.of(inputs), order.shard.of(faults)
-    outcome = Outcome(out=order.out, log=RunLog(order.out, order.shard, listener))
+    outcome: Outcome[Record] = Outcome(out=order.out, log=RunLog(order.out, order.shard, listener))
     listener.started(len(inputs))
-    with _spread(job, order) as spread, _logged(outcome, job, order, len(inputs)):
+    with _spread(job, order) as spread, logged(outcome, order.told(), len(inputs), _model(job)):
         for name, error in faults:
             outcome.failed(fault_of(error).failure("", name))
             listener.failed(name, error)
         run_batch(inputs, spread, outcome, listener)
-    return _summed_up(outcome)
+    return summed_up(outcome)
 
 
-def analyze_slides(slides: Mapping[str, Slide], order: Order, listener: Listener = SILENCE) -> Outcome:
+def analyze_slides(slides: Mapping[str, Slide], order: Order, listener: Listener = SILENCE) -> Outcome[Record]:
     """Analyse open slides, each under a text that says what it is, and return what came of each; see ``analyze_images``."""
     job = replace(job_of(order), opened=lambda path, **_: nullcontext(slides[str(path)]))
     inputs = [Input(path=Path(source), name=slide.name) for source, slide in slides.items()]
-    outcome = Outcome(out=order.out, log=RunLog(order.out, listener=listener))
+    outcome: Outcome[Record] = Outcome(out=order.out, log=RunLog(order.out, listener=listener))
     listener.started(len(inputs))
-    with _logged(outcome, job, order, len(inputs)):
+    with logged(outcome, order.told(), len(inputs), _model(job)):
         run_batch(inputs, job, outcome, listener)
-    return _summed_up(outcome)
+    return summed_up(outcome)
 
 
 @contextmanager
@@ -64,21 +65,6 @@ def _spread(job: Job, order: Order) -> Iterator[Job]:
         yield spread
 
 
-@contextmanager
-def _logged(outcome: Outcome, job: Job, order: Order, images: int) -> Iterator[None]:
-    """Tell the log of the beginning and of the end of a run."""
+def _model(job: Job) -> dict[str, str]:
     manifest = job.backend.manifest
-    model = {"name": manifest.name, "version": manifest.version, "fingerprint": job.backend.fingerprint}
-    outcome.log.started(order.told(), model, images)
-    try:
-        yield
-    except KeyboardInterrupt:
-        outcome.log.interrupted(outcome.fresh, len(outcome.failures))
-        raise
-    outcome.log.ended(outcome.fresh, len(outcome.failures))
-
-
-def _summed_up(outcome: Outcome) -> Outcome:
-    """Write ``summary.csv`` and return the outcome with its path."""
-    done = {name for name, _ in outcome.records} - outcome.kept
-    return replace(outcome, summary=write_summary(outcome.out, done, outcome.failures))
+    return {"name": manifest.name, "version": manifest.version, "fingerprint": job.backend.fingerprint}

@@ -13,14 +13,13 @@ from counterstain.jobs.boundary import attempted
 from counterstain.jobs.inputs import Input
 from counterstain.jobs.kept import kept_result
 from counterstain.jobs.listening import ImageListener, Listener
-from counterstain.jobs.run_log import RunLog
+from counterstain.jobs.outcome import Outcome
 from counterstain.outputs.names import formats_for, needs_modalities
 from counterstain.passes.workers import Workers
 from counterstain.pipeline import AnalyzeOptions, analyze
 from counterstain.progress import OnProgress, Progress
 from counterstain.results.folder import check_apart, check_free, homes, write_folder
 from counterstain.results.record import FILE_NAME, Record, read_record
-from counterstain.results.summary import Failure
 from counterstain.scoring.region_files import read_regions
 from counterstain.scoring.regions import NO_REGIONS, Regions
 from counterstain.slides.base import Slide, size_at
@@ -57,44 +56,7 @@ class Job:
     """Set when the run is interrupted: whoever works for it, in whatever thread, stops soon."""
 
 
-@dataclass(slots=True, kw_only=True)
-class Outcome:
-    """What came of a run."""
-
-    out: Path
-    """Folder of the results."""
-    summary: Path | None = None
-    """``summary.csv``, once it is written."""
-    records: list[tuple[str, Record]] = field(default_factory=list)
-    """Output folder's name and the content of its ``analysis.json``."""
-    kept: set[str] = field(default_factory=set)
-    """Those of the names whose result an earlier run has written."""
-    failures: list[Failure] = field(default_factory=list)
-    log: RunLog
-
-    @property
-    def fresh(self) -> int:
-        """Number of results that this run has made."""
-        return len(self.records) - len(self.kept)
-
-    def done(self, name: str, content: Record) -> None:
-        """Add a result."""
-        self.records.append((name, content))
-        self.log.done(name, content)
-
-    def was_done(self, name: str, content: Record) -> None:
-        """Add the result of an earlier run."""
-        self.records.append((name, content))
-        self.kept.add(name)
-        self.log.kept(name, content.slide.source)
-
-    def failed(self, failure: Failure) -> None:
-        """Add an input that has no result."""
-        self.failures.append(failure)
-        self.log.failed(failure)
-
-
-def run_batch(inputs: list[Input], job: Job, outcome: Outcome, listener: Listener) -> None:
+def run_batch(inputs: list[Input], job: Job, outcome: Outcome[Record], listener: Listener) -> None:
     """Analyse every input and add what came of it to ``outcome``, in the order of the inputs.
 
     Whatever error one input brings about is its own: it is said, and the others are done.
@@ -136,14 +98,14 @@ def at_once(work: Callable[[Input], None], inputs: list[Input], threads: int, st
                 pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _claimed(item: Input, job: Job, outcome: Outcome, heard: ImageListener, inhabited: frozenset[Path]) -> None:
+def _claimed(item: Input, job: Job, outcome: Outcome[Record], heard: ImageListener, inhabited: frozenset[Path]) -> None:
     """Analyse one file while nobody else may write to its folder."""
     check_apart(job.out / item.name, inhabited)
     with claimed(job.out / item.name):
         analyse_file(item, job, outcome, heard)
 
 
-def analyse_file(item: Input, job: Job, outcome: Outcome, heard: ImageListener) -> None:
+def analyse_file(item: Input, job: Job, outcome: Outcome[Record], heard: ImageListener) -> None:
     """Analyse one file into its folder, unless that holds the result already."""
     folder = job.out / item.name
     remove_finished_work(folder)

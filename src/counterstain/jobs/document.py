@@ -3,14 +3,14 @@
 from dataclasses import asdict
 from typing import Any
 
-from counterstain.jobs.batch import Outcome
+from counterstain.jobs.outcome import Content, Outcome
 from counterstain.results.part import as_json
 from counterstain.results.summary import Failure
 from counterstain.slides.opening import as_unicode
 from counterstain.versions import FORMAT_VERSION
 
 
-def document(outcome: Outcome) -> dict[str, Any]:
+def document(outcome: Outcome[Content]) -> dict[str, Any]:
     """Return what came of a run, made of JSON's own types alone."""
     done = [
         {
