@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterstain.analysis import Analysis
+from counterstain.cells.area_limits import limit_warnings
 from counterstain.cells.decoders.names import decoder_class
 from counterstain.cells.segment import CellOptions, area_warning, segment
-from counterstain.cells.table import CellColumns, CellTable
+from counterstain.cells.table import CellTable
 from counterstain.errors import CounterstainError, Remedy, SlideError, UnreadableSlideError, UsageError
 from counterstain.geometry import Box, Size
 from counterstain.inference.backend import Backend, available_threads
@@ -249,7 +250,7 @@ def check_bright_field(slide: Slide, stains: Stains, *, any_stain: bool) -> None
 def warnings_of(
     slide: Slide,
     manifest: Manifest,
-    cells: CellColumns,
+    cells: CellTable,
     scores: tuple[Score, ...],
     tiles: TileQualities = (),
     stains: Stains | None = None,
@@ -268,6 +269,7 @@ def warnings_of(
     odd_area = area_warning(cells, manifest.expected_nuclear_area_um2)
     if odd_area:
         found.append(odd_area)
+    found.extend(limit_warnings(cells, cells.thresholds))
     found.extend(quality_warnings(tiles))
     return tuple(dict.fromkeys([*found, *(warning for score in scores if score.region == "all" for warning in score.warnings)]))
 
