@@ -59,11 +59,13 @@ _IN_RESULTS = (
 
 KINDS = {
     "png": _image(seeds.png, "a.png", mutators.png_chunk),
-    "jpeg": _image(seeds.jpeg, "a.jpg"),
+    "jpeg": _image(seeds.jpeg, "a.jpg", mutators.jpeg_marker),
     "tiff": _image(seeds.tiff, "a.tif", mutators.tiff_tag, mutators.tiff_tag),
     "tiled tiff": _image(seeds.tiled_tiff, "a.tif", mutators.tiff_tag, mutators.tiff_tag),
     "ome-tiff": _image(seeds.ome_tiff, "a.ome.tif", mutators.tiff_tag, mutators.tiff_tag),
     "svs": _image(seeds.svs, "a.svs", mutators.tiff_tag, mutators.tiff_tag),
+    "jpeg tiff": _image(seeds.jpeg_tiff, "a.tif", mutators.tiff_tag, mutators.jpeg_marker),
+    "zip of an ome-zarr": _image(seeds.zipped_zarr, "a.ome.zarr.zip"),
     "ome-zarr": _image(seeds.ome_zarr, "a.ome.zarr", mutators.json_value),
     "geojson": _regions(seeds.geojson, "a.geojson", (*BLIND, *[mutators.json_value] * 6)),
     "boxes": _regions(seeds.boxes, "a.csv", (*BLIND, *[mutators.table_row] * 6)),

@@ -99,6 +99,16 @@ def png_chunk(rng, data):
     return data[:8] + b"".join(parts)
 
 
+def jpeg_marker(rng, data):
+    """Change what follows a marker of a JPEG, alone or in a tile: the size of its frame, its tables, its end."""
+    places = [match.start() for match in re.finditer(rb"\xff[\xc0-\xc4\xd8-\xdb\xdd\xe0-\xe1]", data)]
+    if not places:
+        return data
+    at = rng.choice(places) + rng.choice([0, 1, 2, 3, 5, 7])
+    new = rng.choice([b"\xff\xd9", bytes(2), b"\xff\xff", rng.randbytes(2)])
+    return data[:at] + new + data[at + 2 :]
+
+
 def tiff_tag(rng, data):
     """Change the code, the type, the count or the value of a tag of a TIFF, or where its directory goes on."""
     order = {b"II": "<", b"MM": ">"}.get(data[:2])

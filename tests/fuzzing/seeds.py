@@ -57,6 +57,15 @@ def ome_tiff(folder):
         writer.write(field()[::2, ::2], subfiletype=1, **options)
 
 
+def jpeg_tiff(folder):
+    """A pyramid of JPEG tiles, as scanners and converters write."""
+    options = {"photometric": "ycbcr", "tile": (32, 32), "compression": "jpeg", "metadata": None}
+    with tifffile.TiffWriter(folder / "a.tif") as writer:
+        for step in (1, 2):
+            scale = {"resolution": (1e4 / MPP / step,) * 2, "resolutionunit": "CENTIMETER"}
+            writer.write(field()[::step, ::step], subfiletype=int(step > 1), **scale, **options)
+
+
 def svs(folder):
     write_aperio(folder / "a", field(), MPP)
 
@@ -70,6 +79,12 @@ def ome_zarr(folder):
     ]
     planes = field().transpose(2, 0, 1)
     group.create_array("0", shape=planes.shape, dtype=planes.dtype, chunks=(1, 48, 48))[:] = planes
+
+
+def zipped_zarr(folder):
+    ome_zarr(folder)
+    shutil.make_archive(str(folder / "a.ome.zarr"), "zip", folder / "a.ome.zarr")
+    shutil.rmtree(folder / "a.ome.zarr")
 
 
 def geojson(folder):

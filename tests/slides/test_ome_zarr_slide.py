@@ -1,11 +1,14 @@
 """OME-Zarr images of both versions, in folders and zip files, that the tests make with zarr."""
 
+import bz2
 import json
 import os
 import pickle
 import re
 import shutil
+import zlib
 
+import numcodecs
 import numpy as np
 import pytest
 import zarr
@@ -181,6 +184,32 @@ def test_chunks_without_a_size_are_refused(tmp_path, chunks):
     (folder / "0/.zarray").write_text(json.dumps(stated | {"chunks": chunks}))
     with pytest.raises(UnreadableSlideError, match=r"a\.zarr"):
         open_slide(folder)
+
+
+def packed_zeros(codec, length):
+    """Return zeros, packed, as little as the codec makes of them."""
+    if codec in ("zlib", "gzip"):
+        packer = zlib.compressobj(9, wbits=31 if codec == "gzip" else 15)
+        return packer.compress(bytes(length)) + packer.flush()
+    if codec == "bz2":
+        return bz2.compress(bytes(length))
+    return {"zstd": numcodecs.Zstd(), "blosc": numcodecs.Blosc(), "lz4": numcodecs.LZ4()}[codec].encode(bytes(length))
+
+
+@pytest.mark.parametrize("in_zip", [False, True])
+@pytest.mark.parametrize("codec", ["zlib", "gzip", "bz2", "zstd", "blosc", "lz4"])
+def test_a_chunk_that_unpacks_to_far_more_than_a_chunk_is_damage_before_it_is_unpacked(tmp_path, codec, in_zip):
+    folder = write(tmp_path / "a.zarr", steps=(1,))
+    stated = json.loads((folder / "0/.zarray").read_text())
+    (folder / "0/.zarray").write_text(json.dumps(stated | {"compressor": {"id": codec}}))
+    for channel in "012":
+        for row, col in np.ndindex(3, 3):
+            (folder / f"0/{channel}.{row}.{col}").write_bytes(packed_zeros(codec, 48 * 48))
+    (folder / "0/1.0.0").write_bytes(packed_zeros(codec, 40_000_000))
+    with open_slide(zipped(folder) if in_zip else folder) as slide:
+        slide.read(Box(0, 0, 10, 10), MPP)
+        (damage,) = slide.damage(Box(0, 0, 10, 10), MPP)
+        assert "unpacks to more than the 2,304 bytes of a chunk" in damage.reason
 
 
 class TestFaults:

@@ -17,6 +17,7 @@ from counterstain.errors import DamagedTileError, UnreadableSlideError, Unsuppor
 from counterstain.geometry import Box, Size
 from counterstain.images import to_rgb
 from counterstain.slides.base import WHOLE_FILE, Damage, Origin, Resolution
+from counterstain.slides.checks.unpacking import HEAD_BYTES, STATED, UNPACKED, check_unpacked
 from counterstain.slides.pixel_size import Stated
 from counterstain.slides.pyramid import damage_in_pyramid, is_level, level_of, read_pyramid
 from counterstain.slides.tiles import TileCache, fill
@@ -188,6 +189,8 @@ class OmeZarrSlide:
             key = f"{array.path}/{array.metadata.encode_chunk_key(chunk)}"
             if not self._group.store.holds(key):
                 raise KeyError(f"the chunk {key} is not in the store")
+            if array.shards is None:
+                _check_packed(array, self._group.store, key)
 
     def _white_level(self, path: Path) -> WhiteLevel:
         """Return the value of white in 16 bits, by tiles spread over the smallest level."""
@@ -236,8 +239,7 @@ def _array(group: _Group, path: str) -> Any:
         raise UnsupportedSlideError(
             f"{place} has {array.dtype} pixels, whose black and white are not defined; save it as uint8"
         )
-    if not codecs <= CODECS:
-        raise UnsupportedSlideError(f"{place} is packed by {', '.join(sorted(codecs - CODECS))}, which is not read")
+    _check_codecs(codecs, place)
     if not 0 < max(shape) <= MAX_SIDE_PX or not min(shape):
         raise UnreadableSlideError(f"{place} has the shape {shape}; expected sides of 1 to {MAX_SIDE_PX:,} pixels")
     if not all(isinstance(side, int) and side > 0 for side in (*chunks, *(array.shards or ()))):
@@ -246,6 +248,30 @@ def _array(group: _Group, path: str) -> Any:
     if np.prod([*map(int, chunks)], dtype=object) * array.dtype.itemsize > MAX_CHUNK_BYTES or in_shard > MAX_CHUNKS_IN_SHARD:
         raise UnreadableSlideError(f"{place} has chunks of {chunks} in shards of {array.shards}, more than is decoded at once")
     return array
+
+
+def _check_codecs(codecs: set[str], place: str) -> None:
+    """Refuse what may run code, and what is packed twice, of which nobody can say what it unpacks to."""
+    if len(codecs & (STATED.keys() | UNPACKED.keys())) > 1:
+        raise UnsupportedSlideError(f"{place} is packed several times over, by {', '.join(sorted(codecs))}, which is not read")
+    if not codecs <= CODECS:
+        raise UnsupportedSlideError(f"{place} is packed by {', '.join(sorted(codecs - CODECS))}, which is not read")
+
+
+def _check_packed(array: Any, store: Any, key: str) -> None:
+    """Check that a chunk does not unpack to more than it should, as little that claims much would take all memory.
+
+    Raises
+    ------
+    ValueError
+        It does.
+    """
+    most = int(np.prod([*map(int, array.chunks)], dtype=object)) * array.dtype.itemsize
+    for codec in _codecs(array.metadata.to_dict()):
+        if codec in STATED:
+            check_unpacked(store.content(key, HEAD_BYTES), codec, most)
+        elif codec in UNPACKED:
+            check_unpacked(store.content(key), codec, most)
 
 
 def _codecs(metadata: Any) -> set[str]:
