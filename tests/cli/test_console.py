@@ -3,6 +3,7 @@ import sys
 
 from counterstain.cli.console import show_columns, show_error, show_summary, show_warning
 from counterstain.cli.progress import progress_bars
+from counterstain.progress import Progress
 from counterstain.results.record import CountsRecord, Record, ScoreRecord
 
 SCORE = ScoreRecord(
@@ -19,18 +20,18 @@ class Terminal(io.StringIO):
 def test_on_a_terminal_there_are_bars_and_they_name_the_image(monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(sys, "stderr", Terminal())
-    with progress_bars(2, quiet=False) as bars:
+    with progress_bars(quiet=False) as bars:
         bar = bars.begin("slide [1]")
-        bar.step("tiles", 1, 4, 0.2)
+        bar.step(Progress(stage="tiles", done=1, total=4, done_mpx=0.2, total_mpx=0.8))
     assert "slide [1]" in sys.stderr.getvalue()
     assert "1/4" in sys.stderr.getvalue()
 
 
 def test_quiet_shows_no_bars_on_a_terminal(monkeypatch):
     monkeypatch.setattr(sys, "stderr", Terminal())
-    with progress_bars(1, quiet=True) as bars:
+    with progress_bars(quiet=True) as bars:
         bar = bars.begin("x")
-        bar.step("tiles", 1, 1, 0.2)
+        bar.step(Progress(stage="tiles", done=1, total=1, done_mpx=0.2, total_mpx=0.8))
         bar.end()
     assert sys.stderr.getvalue() == ""
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -92,7 +93,8 @@ def test_an_unexpected_error_in_one_result_leaves_the_others_done(three, analyze
 def test_a_failed_image_is_one_kind_of_entry_whatever_the_command(three, analyze, run):
     analyze("a.png", "--format", "csv")
     Path("none.png").write_bytes(b"")
-    (three / "out" / "a" / "cells.csv").unlink()
+    for table in (three / "out" / "a").glob("cells*"):
+        table.unlink() if table.is_file() else shutil.rmtree(table)
     entries = [
         json.loads(run(*arguments, "--json").stdout)["images"][-1]
         for arguments in (
@@ -148,3 +150,20 @@ def test_a_signal_ends_the_run_with_a_message_and_a_line_in_the_log(good, number
     assert error == "Interrupted. What was finished is complete, and nothing is half-written.\n"
     assert [line["event"] for line in log_of(good.parent / "out")] == ["start", "interrupted"]
     assert not list((good.parent / "out").glob(".good*"))
+
+
+@pytest.mark.parametrize("command", ["score", "segment"])
+@pytest.mark.parametrize("damage", [lambda text: text[:900], lambda text: text.replace('"mpp": 0.25', '"mpp": "x"')])
+def test_a_result_whose_record_was_changed_is_named_and_the_others_are_done(three, analyze, run, command, damage):
+    analyze("a.png", "b.png", "--format", "csv", "--format", "ome-tiff")
+    record = three / "out" / "b" / "analysis.json"
+    record.write_text(damage(record.read_text()))
+    more = ("--out", "again", "--format", "csv") if command == "segment" else ()
+    result = run(command, "out", "--json", *more)
+    assert result.exit_code == 1
+    entries = json.loads(result.stdout)["images"]
+    assert [(entry["name"], entry["status"]) for entry in entries] == [("a", "done"), ("b", "failed")]
+    assert "analysis.json was changed or damaged" in result.stderr
+    alone = run(command, "out/b", *more, *(("--overwrite",) if more else ()))
+    assert alone.exit_code == 1
+    assert "analysis.json was changed or damaged" in alone.stderr

@@ -1,11 +1,14 @@
 """What came of a run: results, those that were there already, and failures. Each is told to the log as soon as it is known."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from counterstain.errors import OutputError
+from counterstain.jobs.boundary import fault_of
+from counterstain.jobs.listening import Listener
 from counterstain.jobs.run_log import RunLog
 from counterstain.results.part import Part
 from counterstain.results.record import Record
@@ -44,6 +47,12 @@ class Outcome(Generic[Content]):
         self.records.append((name, content))
         self.kept.add(name)
         self.log.kept(name, content.slide.source)
+
+    def add_damaged(self, damaged: Iterable[tuple[Path, OutputError]], listener: Listener) -> None:
+        """Add folders whose record cannot be read, and let it be heard."""
+        for path, error in damaged:
+            self.failed(fault_of(error).failure(path.name, path))
+            listener.failed(str(path), error)
 
     def failed(self, failure: Failure) -> None:
         """Add an input that has no result."""

@@ -9,8 +9,9 @@ from counterstain.jobs.boundary import Fault, attempted
 from counterstain.jobs.listening import SILENCE, Listener
 from counterstain.jobs.order import Order
 from counterstain.jobs.outcome import Outcome
+from counterstain.jobs.results import find_results
 from counterstain.jobs.run_log import RunLog
-from counterstain.results.opening import read_cells, results_in
+from counterstain.results.opening import read_cells
 from counterstain.results.record import Record
 from counterstain.results.scores import Rescored, write_scores
 from counterstain.scoring.base import Population
@@ -27,13 +28,13 @@ def rescore(folder: Path, order: Order, listener: Listener = SILENCE) -> Outcome
     UsageError
         The folder holds no result, or the file of regions is wrong.
     """
-    results = results_in(folder)
+    results, damaged = find_results(folder)
     scorers(order.scores)  # an unknown name is refused before any work
     if order.regions:
         read_regions(order.regions, mpp=1.0)  # a file that is wrong for every slide is refused before any work
-    home = results[0][0].parent
+    home = next(path for path, _ in (*results, *damaged)).parent
     outcome: Outcome[Rescored] = Outcome(out=home, log=RunLog(home, listener=listener))
-    listener.started(len(results))
+    listener.started(len(results) + len(damaged))
     for path, content in results:
         made = attempted(partial(_rescore_one, path, content, order, listener))
         if isinstance(made, Fault):
@@ -41,6 +42,7 @@ def rescore(folder: Path, order: Order, listener: Listener = SILENCE) -> Outcome
             listener.failed(str(path), made.error)
         else:
             outcome.records.append((path.name, made))
+    outcome.add_damaged(damaged, listener)
     return outcome
 
 

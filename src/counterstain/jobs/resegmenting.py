@@ -19,12 +19,13 @@ from counterstain.jobs.boundary import Fault, attempted
 from counterstain.jobs.listening import SILENCE, ImageListener, Listener
 from counterstain.jobs.order import Order, cell_options
 from counterstain.jobs.outcome import Outcome, logged, summed_up
+from counterstain.jobs.results import find_results
 from counterstain.jobs.run_log import RunLog
 from counterstain.outputs.names import check_formats, default_formats, formats_for
 from counterstain.passes.workers import CELLS
 from counterstain.pipeline import IN_MEMORY_PIXELS, cutting_threads, warnings_of
 from counterstain.results.folder import check_apart, check_free, homes, write_folder
-from counterstain.results.opening import read_manifest, read_maps, read_qualities, results_in
+from counterstain.results.opening import read_manifest, read_maps, read_qualities
 from counterstain.results.record import FILE_NAME, Record, record
 from counterstain.results.source import open_source
 from counterstain.scoring.base import Population
@@ -52,7 +53,7 @@ def resegment(folder: Path, order: Order, image: Path | None = None, listener: L
     CounterstainError
         Nothing can be done at all: no result, an unknown format, a wrong file of regions, an option out of range.
     """
-    results = results_in(folder)
+    results, damaged = find_results(folder)
     check_formats(order.formats)
     options = cell_options(asdict(order))
     if image and len(results) > 1:
@@ -65,8 +66,9 @@ def resegment(folder: Path, order: Order, image: Path | None = None, listener: L
     with explained(order.out):
         order.out.mkdir(parents=True, exist_ok=True)
     outcome: Outcome[Record] = Outcome(out=order.out, log=RunLog(order.out, listener=listener))
-    listener.started(len(results))
-    with logged(outcome, order.told(), len(results), {}):
+    images = len(results) + len(damaged)
+    listener.started(images)
+    with logged(outcome, order.told(), images, {}):
         for path, content in results:
             heard = listener.begin(path.name)
             made = attempted(partial(_one, path, content, order, options, image, heard))
@@ -76,6 +78,7 @@ def resegment(folder: Path, order: Order, image: Path | None = None, listener: L
             else:
                 outcome.done(path.name, made)
             heard.end(failed=isinstance(made, Fault))
+        outcome.add_damaged(damaged, listener)
     return summed_up(outcome)
 
 

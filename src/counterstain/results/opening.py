@@ -22,7 +22,7 @@ from counterstain.panel import Panel
 from counterstain.results.cells import FILE_NAME as CELLS
 from counterstain.results.cells import StoredCells, stored_cells
 from counterstain.results.checking import check_cells, check_tiles
-from counterstain.results.record import FILE_NAME, Record, read_record
+from counterstain.results.record import FILE_NAME, Record, read_record, record_fault
 from counterstain.results.source import SourceSlide
 from counterstain.slides.base import Slide
 from counterstain.stitching.maps import Maps
@@ -39,8 +39,12 @@ AGAIN = Remedy("analyse the slide again")
 Result = TypeVar("Result")
 
 
-def results_in(folder: Path) -> list[tuple[Path, Record]]:
+def results_in(folder: Path, *, none_is_fine: bool = False) -> list[tuple[Path, Record]]:
     """Return the results in a folder with their records: the folder itself, or the folders directly in it by name.
+
+    Parameters
+    ----------
+    none_is_fine : whether a folder without any is no error.
 
     Raises
     ------
@@ -48,7 +52,15 @@ def results_in(folder: Path) -> list[tuple[Path, Record]]:
         There is none, or one is of a later format.
     """
     own = read_record(folder)
-    return _checked(folder, [(folder, own)] if own else _inner(folder))
+    found = [(folder, own)] if own else _inner(folder)
+    return found if none_is_fine and not found else _checked(folder, found)
+
+
+def damaged_in(folder: Path) -> list[tuple[Path, OutputError]]:
+    """Return the folders among those that ``results_in`` looks at whose record cannot be read, each with why."""
+    inner = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    looked_at = [folder, *(path for path in inner if not path.name.startswith("."))]
+    return [(path, fault) for path in looked_at if (fault := record_fault(path))]
 
 
 def _checked(folder: Path, found: list[tuple[Path, Record]]) -> list[tuple[Path, Record]]:

@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError
 
 from counterstain.analysis import Analysis
 from counterstain.cells.table import CellColumns
+from counterstain.errors import OutputError, Remedy
 from counterstain.geometry import Size
 from counterstain.results.part import Part, as_json, finite, write_json
 from counterstain.results.stains import StainsRecord, stains_record, unsaid_stains
@@ -25,6 +26,7 @@ from counterstain.versions import FORMAT_VERSION, package_versions
 
 FILE_NAME = "analysis.json"
 FORMAT_NAME = "counterstain analysis"
+ANALYSE_AGAIN = Remedy("analyse the image again")
 
 
 class OriginRecord(Part):
@@ -209,6 +211,24 @@ def read_record(folder: Path) -> Record | None:
     except (OSError, ValidationError):
         return None
     return found if found.format == FORMAT_NAME else None
+
+
+def record_fault(folder: Path) -> OutputError | None:
+    """Return why the record in a folder cannot be read; None where it can be, where there is none, or one of others."""
+    path = folder / FILE_NAME
+    try:
+        content = path.read_bytes()
+        if FORMAT_NAME.encode() in content:
+            Record.model_validate_json(content)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return OutputError(f"cannot read {path}: {error.strerror}")
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        return OutputError(f"{path} was changed or damaged: {f'{place}: ' if place else ''}{first['msg']}", ANALYSE_AGAIN)
+    return None
 
 
 def counts_of(cells: CellColumns) -> dict[str, int]:
