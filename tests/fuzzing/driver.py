@@ -8,6 +8,7 @@ was cut off, with other numbers and no word about it.
 import argparse
 import collections
 import json
+import math
 import random
 import re
 import shutil
@@ -155,13 +156,17 @@ def numbers_of(out: Path) -> object:
     return [content.get("counts") for _, content in _records(out)], scores
 
 
-def fuzz(count: int, seed: int, kinds: list[str], report=print) -> tuple[collections.Counter, list[Fault]]:
-    """Run cases and return how many of each kind ended how, and all faults."""
-    ended, faults = collections.Counter(), []
+def fuzz(
+    count: int, seed: int, kinds: list[str], report=print, *, seconds: float = math.inf
+) -> tuple[collections.Counter, list[Fault]]:
+    """Run cases, no new one when the seconds are over, and return how many of each kind ended how, and all faults."""
+    ended, faults, end = collections.Counter(), [], time.monotonic() + seconds
     with tempfile.TemporaryDirectory(prefix="counterstain-fuzz-") as folder:
         runs = Fuzz(Path(folder), kinds)
         try:
             for number in range(count):
+                if time.monotonic() > end:
+                    break
                 name, outcome, found = runs.case(seed, number)
                 ended[name, outcome.code] += 1
                 faults += found
@@ -187,16 +192,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/fuzz", description=__doc__)
     parser.add_argument("--count", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seconds", type=float, default=math.inf, help="start no case later than this")
     parser.add_argument("--kind", action="append", choices=sorted(KINDS))
     parser.add_argument("--details", type=Path, help="write each fault in full to this file")
     given = parser.parse_args()
     started = time.monotonic()
-    ended, faults = fuzz(given.count, given.seed, given.kind or list(KINDS), lambda line: print(line, flush=True))
+    kinds = given.kind or list(KINDS)
+    ended, faults = fuzz(given.count, given.seed, kinds, lambda line: print(line, flush=True), seconds=given.seconds)
     print(table(ended))
-    kinds = collections.Counter((fault.kind, fault.what) for fault in faults)
-    for (kind, what), times in kinds.most_common():
+    whats = collections.Counter((fault.kind, fault.what) for fault in faults)
+    for (kind, what), times in whats.most_common():
         print(f"{times} x {kind}: {what}")
-    print(f"{given.count} cases of seed {given.seed} in {time.monotonic() - started:.0f} s: {len(faults)} faults")
+    print(f"{ended.total()} cases of seed {given.seed} in {time.monotonic() - started:.0f} s: {len(faults)} faults")
     if given.details:
         given.details.write_text("\n\n".join(f"== {fault}\n{fault.detail}" for fault in faults))
     return bool(faults)

@@ -61,6 +61,11 @@ def test_a_case_follows_from_its_seed_and_number_alone(tmp_path):
     assert first == again
 
 
+def test_no_case_starts_when_the_time_is_over():
+    ended, faults = driver.fuzz(5, SEED, ["recipe"], seconds=-1)
+    assert (ended.total(), faults) == (0, [])
+
+
 def test_a_process_that_hangs_is_ended_and_the_next_command_runs(tmp_path):
     runner = Runner(tmp_path, 0.01)
     try:
