@@ -106,9 +106,12 @@ def faults_of(outcome: Outcome, out: Path, expected: object) -> list[tuple[str, 
     if outcome.uncaught:
         faults.append((outcome.uncaught.strip().splitlines()[-1][:200], outcome.uncaught))
     written = "".join(path.read_text(errors="replace") for path in out.rglob("*.log")) if out.exists() else ""
-    if "Traceback" in outcome.output + written:
-        last = re.findall(r"^(\w+(?:\.\w+)*(?:Error|Exception|Warning)[^\n]*)", outcome.output + written, re.MULTILINE)
-        faults.append((f"unexpected: {last[-1][:200] if last else ''}", outcome.output + written))
+    told = outcome.output + written
+    if "Traceback" in told:
+        last = re.findall(
+            r"(?:^|not expected here, |\\n)(\w+(?:\.\w+)*(?:Error|Exception|Warning)[^\n\\;]*)", told, re.MULTILINE
+        )
+        faults.append((f"unexpected: {last[-1][:200] if last else ''}", told))
     if outcome.code is not None and outcome.code not in CODES:
         faults.append((f"exit code {outcome.code}", outcome.output))
     if outcome.code in (1, 2) and not outcome.uncaught and "rror" not in outcome.output:

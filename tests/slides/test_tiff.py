@@ -72,6 +72,15 @@ def test_a_palette_is_looked_up(path):
     np.testing.assert_array_equal(decode_tiff(path), np.asarray(image.convert("RGB")))
 
 
+@pytest.mark.parametrize("photometric", ["rgb", "minisblack"])
+def test_a_palette_that_is_not_there_is_damage(path, photometric):
+    tifffile.imwrite(path, RGB if photometric == "rgb" else GREY, photometric=photometric)
+    with tifffile.TiffFile(path, mode="r+") as file:
+        file.pages[0].tags["PhotometricInterpretation"].overwrite(3)
+    with pytest.raises(UnreadableSlideError, match="palette that it does not hold"):
+        decode_tiff(path)
+
+
 def test_transparent_pixels_are_white(path):
     rgba = np.dstack([RGB, np.where(GREY > 127, 255, 0).astype(np.uint8)])
     tifffile.imwrite(path, rgba, photometric="rgb", extrasamples=["unassalpha"])

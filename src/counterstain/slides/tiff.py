@@ -132,6 +132,8 @@ def check_kind(image: TiffImage, path: Path) -> None:
     page = image.page
     if not page.imagelength * page.imagewidth:
         raise UnreadableSlideError(f"{path} holds no pixels; the file is damaged or truncated")
+    if page.photometric == tifffile.PHOTOMETRIC.PALETTE and not _has_its_colours(page):
+        raise UnreadableSlideError(f"{path} names colours of a palette that it does not hold; the file is damaged")
     if image.stack:
         raise UnsupportedSlideError(
             f"{path} is {image.stack}, expected one RGB or grey image; if its planes are red, green and blue, save it as RGB "
@@ -216,6 +218,12 @@ def stored_segment(tiff: tifffile.TiffFile, page: Any, index: int, path: Path) -
         raise ValueError(f"it should lie at byte {start:,} to {start + count:,} of {tiff.filehandle.size:,}")
     tiff.filehandle.seek(start)
     return decoded(page, index, tiff.filehandle.read(count), path)
+
+
+def _has_its_colours(page: Any) -> bool:
+    """Return whether a page of a palette has a colour for every value that its pixels can have."""
+    colours = page.colormap
+    return colours is not None and colours.ndim == 2 and colours.shape[1] >= 2**page.bitspersample
 
 
 def white_in(page: Any) -> int:
