@@ -223,7 +223,7 @@ def stored_segment(tiff: tifffile.TiffFile, page: Any, index: int, path: Path) -
 def _has_its_colours(page: Any) -> bool:
     """Return whether a page of a palette has a colour for every value that its pixels can have."""
     colours = page.colormap
-    return colours is not None and colours.ndim == 2 and colours.shape[1] >= 2**page.bitspersample
+    return colours is not None and bool(colours.ndim == 2 and colours.shape[1] >= 2**page.bitspersample)
 
 
 def white_in(page: Any) -> int:
