@@ -44,11 +44,11 @@ class Picture:
     mpp: float
 
     def crops(self, side: int) -> Iterator["Picture"]:
-        """Yield up to nine squares of a side in pixels of 0.25 um, spread over the image; the whole where it is smaller."""
+        """Yield up to four squares of a side in pixels of 0.25 um, spread over the image; the whole where it is smaller."""
         height, width = self.pixels.shape[:2]
         side_px = min(round(side * 0.25 / self.mpp), height, width)
-        for top in np.linspace(0, height - side_px, min(3, height // side_px)).astype(int):
-            for left in np.linspace(0, width - side_px, min(3, width // side_px)).astype(int):
+        for top in np.linspace(0, height - side_px, min(2, height // side_px)).astype(int):
+            for left in np.linspace(0, width - side_px, min(2, width // side_px)).astype(int):
                 part = self.pixels[top : top + side_px, left : left + side_px]
                 yield Picture(source=self.source, name=self.name, pixels=part, mpp=self.mpp)
 

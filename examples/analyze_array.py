@@ -2,18 +2,17 @@
 
 import sys
 
-import skimage.data
-
 from counterstain.inference.names import load_backend
 from counterstain.pipeline import analyze
 from counterstain.slides.array import ArraySlide
 from counterstain.slides.base import Resolution
+from counterstain.training.synthesis.render import synthetic_field
 
 
 def main(model: str) -> None:
-    """Count the nuclei of a corner of scikit-image's picture of a colon, taken as a 20x scan."""
-    pixels = skimage.data.immunohistochemistry()[:256, :256]
-    slide = ArraySlide(pixels, name="colon", resolution=Resolution(0.5, "assumed"))
+    """Count the nuclei of a drawn field, whose marker is in the nuclei."""
+    pixels = synthetic_field(seed=1, side=384).image
+    slide = ArraySlide(pixels, name="field", resolution=Resolution(0.25, "option"))
     analysis = analyze(slide, load_backend(model))
     score = analysis.scores[0]
     low, high = score.interval

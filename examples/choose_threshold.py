@@ -3,20 +3,19 @@
 import sys
 from dataclasses import replace
 
-import skimage.data
-
 from counterstain.cells.classify import classify
 from counterstain.inference.names import load_backend
 from counterstain.pipeline import analyze
 from counterstain.scoring.fraction import percent_positive
 from counterstain.slides.array import ArraySlide
 from counterstain.slides.base import Resolution
+from counterstain.training.synthesis.render import synthetic_field
 
 
 def main(model: str) -> None:
     """Analyse once, then classify at seven thresholds."""
-    pixels = skimage.data.immunohistochemistry()[:256, :256]
-    slide = ArraySlide(pixels, name="colon", resolution=Resolution(0.5, "assumed"))
+    pixels = synthetic_field(seed=1, side=384).image
+    slide = ArraySlide(pixels, name="field", resolution=Resolution(0.25, "option"))
     analysis = analyze(slide, load_backend(model))
     for threshold in (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8):
         called = classify(analysis.cells, threshold, marker_threshold=None)

@@ -1,6 +1,7 @@
-"""Make one picture of a result folder: python examples/montage.py RESULT_FOLDER PICTURE.
+"""Make one picture of a result folder: python examples/montage.py [RESULT_FOLDER [PICTURE]].
 
-The picture of the README is made with it, from the colon of ``counterstain demo``.
+Without arguments it takes what ``counterstain demo`` writes of the drawn field, and makes ``montage.png``. The picture of the
+README is made with it.
 """
 
 import sys
@@ -29,5 +30,16 @@ def _panel(path: Path) -> Image.Image:
     return square.resize((PANEL_PX, PANEL_PX), Image.Resampling.LANCZOS)
 
 
+def main(folder: str = "counterstain-demo/synthetic", picture: str = "montage.png") -> None:
+    """Make the picture, or say what is missing."""
+    missing = [name for name in PANELS if not (Path(folder) / f"{name}.png").is_file()]
+    if missing:
+        sys.exit(
+            f"{folder} holds no {', '.join(f'{name}.png' for name in missing)}; run counterstain demo, or name a result folder"
+        )
+    montage(Path(folder)).save(picture, optimize=True)
+    sys.stdout.write(f"wrote {picture}\n")
+
+
 if __name__ == "__main__":
-    montage(Path(sys.argv[1])).save(sys.argv[2], optimize=True)
+    main(*sys.argv[1:3])

@@ -130,6 +130,18 @@ def test_the_montage_example_makes_a_picture(tmp_path):
         assert picture.getpixel((5, 5)) == (255, 0, 0)
 
 
+def test_the_montage_example_without_arguments_takes_the_demo(tmp_path):
+    command = [sys.executable, str(ROOT / "examples" / "montage.py")]
+    absent = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+    assert absent.returncode == 1
+    assert "run counterstain demo" in absent.stderr
+    (tmp_path / "counterstain-demo" / "synthetic").mkdir(parents=True)
+    for name in ("hematoxylin", "dapi", "lap2", "marker", "segmentation", "overlay"):
+        Image.new("RGB", (40, 30), "red").save(tmp_path / "counterstain-demo" / "synthetic" / f"{name}.png")
+    subprocess.run(command, cwd=tmp_path, check=True, timeout=120)
+    assert (tmp_path / "montage.png").is_file()
+
+
 def test_every_example_is_tested():
     assert {path.stem for path in EXAMPLES} == {"analyze_array", "choose_threshold", "montage"}
 

@@ -11,6 +11,9 @@ from counterstain.stitching.maps import Maps
 from counterstain.tiling.quality import TileQualities
 from counterstain.tiling.stains import Stains
 
+OUTLINE_PX = 2
+"""Width of outlines that are seen on a screen and hide little of a nucleus."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Analysis:
@@ -37,6 +40,8 @@ class Analysis:
     """What is wrong with each tile that was inferred, by its kept box in pixels of the maps; empty when nobody looked."""
     source: str = ""
     """The input as it was named by the user, such as its path; empty for pixels that never were a file."""
+    outline_px: int = OUTLINE_PX
+    """Width of the outlines in pictures of the nuclei, in pixels of the picture; at least 1."""
     warnings: tuple[str, ...] = ()
     timings_s: dict[str, float] = field(default_factory=dict)
     """Seconds of wall time per stage: read, network, stitch, cells."""

@@ -89,9 +89,10 @@ def test_the_demo_analyses_two_images_and_can_be_run_again(run, folder):
         result = run("demo", "--bundle", "classical")
         assert result.exit_code == 0
     lines = result.stdout.splitlines()
-    assert [line.split()[0] for line in lines[1:3]] == ["colon", "synthetic"]
+    assert [line.split()[0] for line in lines[1:3]] == ["synthetic", "colon"]
     assert all(int(line.split()[1]) > 20 for line in lines[1:3])
     assert (folder / "counterstain-demo" / "synthetic" / "overlay.png").is_file()
+    assert "stained in the cytoplasm" in result.stdout
 
 
 def test_the_demo_gives_no_advice_that_it_cannot_follow(run, folder):

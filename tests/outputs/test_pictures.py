@@ -1,10 +1,14 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from PIL import Image
+from stained_fields import AEC, stained_field
 
 from counterstain.outputs.images.pictures import write_modality, write_overlay, write_segmentation
+from counterstain.tiling.stains import find_stains
 
-LETTERS = {(0, 0, 0): ".", (255, 0, 0): "R", (0, 0, 255): "B", (0, 255, 0): "g", (240, 240, 240): " "}
+LETTERS = {(0, 0, 0): ".", (255, 0, 0): "R", (0, 0, 255): "B", (0, 255, 0): "g", (240, 240, 240): " ", (255, 255, 255): "w"}
 
 
 def pixels_of(path):
@@ -35,16 +39,32 @@ def test_the_segmentation_is_red_blue_within_green_lines(analysis, tmp_path):
     ]
 
 
-def test_the_overlay_is_the_slide_with_outlines(analysis, tmp_path):
-    write_overlay(analysis, tmp_path / "o.png")
+def test_the_overlay_is_the_slide_with_outlines_in_a_light_casing(analysis, tmp_path):
+    write_overlay(dataclasses.replace(analysis, outline_px=1), tmp_path / "o.png")
     assert drawn(tmp_path / "o.png")[:6] == [
-        "                ",
-        " RRRRBBBB       ",
-        " R  RB  B       ",
-        " R  RB  B       ",
-        " RRRRBBBB       ",
-        "                ",
+        "wwwwwwwwww      ",
+        "wRRRRBBBBw      ",
+        "wR  RB  Bw      ",
+        "wR  RB  Bw      ",
+        "wRRRRBBBBw      ",
+        "wwwwwwwwww      ",
     ]
+
+
+def test_outlines_are_two_pixels_wide_unless_told_otherwise(analysis, tmp_path):
+    write_overlay(analysis, tmp_path / "o.png")
+    assert drawn(tmp_path / "o.png")[9:] == [
+        "         wRRRRRR",
+        "         wRR    ",
+        "         wRR    ",
+    ]
+
+
+def test_a_stain_that_the_model_does_not_know_stands_on_the_overlay(make_analysis, tmp_path):
+    plain = make_analysis()
+    write_overlay(plain, tmp_path / "plain.png")
+    write_overlay(dataclasses.replace(plain, stains=find_stains(stained_field(AEC))), tmp_path / "odd.png")
+    assert (pixels_of(tmp_path / "odd.png") != pixels_of(tmp_path / "plain.png")).any()
 
 
 @pytest.mark.parametrize(("maps_mpp", "factor"), [(0.125, 2), (0.25, 1)])

@@ -12,6 +12,7 @@ from counterstain.cli.settings import (
     cell_options,
     model_options,
     not_empty,
+    picture_options,
     region_options,
     report_options,
     score_options,
@@ -55,6 +56,7 @@ FORMAT_HELP = (
 @cell_options
 @score_options
 @region_options
+@picture_options
 @click.option(
     "--cluster",
     metavar="ADDRESS",

@@ -57,10 +57,14 @@ def check_earlier_demo(out: Path, slides: Mapping[str, ArraySlide]) -> None:
 
 
 def demo_slides() -> dict[str, ArraySlide]:
-    """Return a description and an image for each; none needs a file or a download."""
+    """Return a description and an image for each; none needs a file or a download.
+
+    The marker of the drawn one is in nuclei, as the models expect; that of the colon, FHL2, is in the cytoplasm, where positive
+    nuclei mean little.
+    """
     colon = skimage.data.immunohistochemistry()
     field = synthetic_field(FIELD_SEED, FIELD_PX).image
     return {
-        "scikit-image data.immunohistochemistry()": ArraySlide(colon, name="colon", resolution=Resolution(COLON_MPP, "option")),
         f"synthetic field, seed {FIELD_SEED}": ArraySlide(field, name="synthetic", resolution=Resolution(FIELD_MPP, "option")),
+        "scikit-image data.immunohistochemistry()": ArraySlide(colon, name="colon", resolution=Resolution(COLON_MPP, "option")),
     }

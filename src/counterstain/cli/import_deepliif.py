@@ -53,12 +53,15 @@ def import_deepliif(
     from counterstain.training.tasks.deepliif import exported_deepliif
     from counterstain.training.validate import manifest_set
 
+    click.echo(f"1 of 3: reading the options and checkpoints in {folder}", err=True)
     model = read_deepliif(folder, epoch=epoch, weights=weights_in(seg_weights))
+    click.echo(f"2 of 3: putting {len(model.files)} files together", err=True)
     exported = exported_deepliif(model.network, model.panel, model.network.stride_px)
     manifest = exported.manifest(name=name, version=version, licence=licence)
     files = {"MODEL_CARD.md": model_card(model).encode()}
     if weights:
         files[FILE] = weights_file(model.network, model.options)
+    click.echo("3 of 3: writing the graph and comparing its numbers with those of PyTorch; some minutes", err=True)
     difference = export_network(
         exported,
         manifest,

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from counterstain.cli.settings import FolderOut, cell_options, region_options, report_options, score_options
+from counterstain.cli.settings import FolderOut, cell_options, picture_options, region_options, report_options, score_options
 
 
 @click.command()
@@ -19,6 +19,7 @@ from counterstain.cli.settings import FolderOut, cell_options, region_options, r
 @cell_options
 @score_options
 @region_options
+@picture_options
 @report_options
 def segment(results: Path, out: Path, **settings: Any) -> None:
     """Cut the maps of RESULTS into nuclei again, with other options and without the model.

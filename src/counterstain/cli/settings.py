@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from counterstain.analysis import OUTLINE_PX
+
 Command = Callable[..., Any]
 
 
@@ -115,6 +117,17 @@ def score_options(command: Command) -> Command:
         metavar="NAME",
         multiple=True,
         help="Compute only this score; repeat for more. Default: all; a wrong name lists them.",
+    )(command)
+
+
+def picture_options(command: Command) -> Command:
+    """Add the options that say how nuclei are drawn."""
+    return click.option(
+        "--outline-px",
+        type=click.IntRange(1, 20),
+        default=OUTLINE_PX,
+        show_default=True,
+        help="Width of the outlines on overlay.png.",
     )(command)
 
 

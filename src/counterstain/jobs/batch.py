@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from counterstain.analysis import OUTLINE_PX
 from counterstain.files import claimed
 from counterstain.inference.backend import Backend
 from counterstain.jobs.boundary import attempted
@@ -44,6 +45,8 @@ class Job:
     mpp: float | None = None
     """Micrometres per pixel of the images; None takes what each file says."""
     overwrite: bool = False
+    outline_px: int = OUTLINE_PX
+    """Width of the outlines of nuclei on the overlay."""
     regions: Path | None = None
     """File of the parts of every slide that are scored on their own."""
     workers_for: Callable[[Path, Slide, float | None], Workers | None] = _no_others
@@ -152,7 +155,8 @@ def analyse_slide(
         on_progress=_stoppable(heard.step, job.stop),
         workers=workers,
     )
-    analysis = replace(analysis, source=source, warnings=(*analysis.warnings, *_left_out(job.formats, formats)))
+    left_out = _left_out(job.formats, formats)
+    analysis = replace(analysis, source=source, outline_px=job.outline_px, warnings=(*analysis.warnings, *left_out))
     if not job.overwrite:
         check_free(folder, formats, job.backend.manifest.panel)  # another run may have been faster
     write_folder(analysis, folder, formats)

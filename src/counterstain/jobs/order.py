@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from counterstain.analysis import OUTLINE_PX
 from counterstain.cells.segment import CellOptions
 from counterstain.files import explained
 from counterstain.geometry import mpp_of_magnification
@@ -47,6 +48,8 @@ class Order:
     """Says the same as ``mpp``, and goes before it."""
     series: str | None = None
     """Of files with several images of full size: the number of one, or each; see ``with_series``."""
+    outline_px: int = OUTLINE_PX
+    """Width of the outlines of nuclei on the overlay."""
     overwrite: bool = False
     cluster: str | None = None
     """Address of a scheduler whose workers do the work; None leaves it to this process."""
@@ -92,6 +95,7 @@ def job_of(order: Order) -> Job:
         formats_named=bool(order.formats),
         mpp=order.mpp if order.magnification is None else mpp_of_magnification(order.magnification),
         overwrite=order.overwrite,
+        outline_px=order.outline_px,
         regions=order.regions,
     )
 

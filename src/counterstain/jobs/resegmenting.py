@@ -100,7 +100,7 @@ def _one(folder: Path, content: Record, order: Order, options: CellOptions, imag
         with stopwatch("cells"):
             cells = _cells(folder, manifest, slide, maps, options, work, heard)
         analysis = segmented(folder, content, manifest, slide, maps, cells, order)
-        analysis = replace(analysis, timings_s=dict(stopwatch.seconds))
+        analysis = replace(analysis, timings_s=dict(stopwatch.seconds), outline_px=order.outline_px)
         names = write_folder(analysis, target, formats)
         with suppress(OSError):
             discard(work)

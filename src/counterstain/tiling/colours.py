@@ -7,6 +7,7 @@ stains lie on the line between their points.
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,13 +26,15 @@ CLEAREST_SHARE = 0.02
 VERY_DARK, RATHER_DARK, BRIGHT = 60, 100, 180
 """Brightness (0 to 255) of the brightest channel below which a pixel is dark, and of the darkest above which it is glass."""
 
-ALL_DARK, DARK_SHARE, GLASS_SHARE = 0.75, 0.4, 0.15
-"""Share of very dark pixels from which an image is one on a dark ground, of dark ones from which it can be, and of bright ones
-from which it cannot."""
+ALL_DARK, DARK_SHARE, RATHER_DARK_SHARE, GLASS_SHARE = 0.75, 0.6, 0.4, 0.15
+"""Share of very dark pixels from which an image is one on a dark ground whatever else it is, of dark ones from which it is and
+from which it may be, if they are smooth, and of bright ones from which it cannot."""
 
 DARK_ROUGHNESS, DARK_BROWN = 0.7, 0.2
 """On a dark ground, the darkest quarter is smoother than the brightest (in tissue it is up to 30 times as rough), and is not
 brown, as it is where DAB fills the image."""
+
+Ground = Literal["bright", "dark", "doubtful"]
 
 Values = NDArray[np.float32]
 Point = tuple[float, float]
@@ -99,18 +102,20 @@ def as_stain(point: Point) -> Stain:
     return (round(parts[0] / length, 3), round(parts[1] / length, 3), round(parts[2] / length, 3))
 
 
-def is_dark_ground(pixels: NDArray[np.uint8]) -> bool:
+def darkness_of_ground(pixels: NDArray[np.uint8]) -> Ground:
     """Return whether an (h, w, 3) uint8 image shows bright things on a dark ground, as fluorescence and negatives do.
 
     A slide with a black frame has glass as well, and tissue full of dark DAB is brown and rough where it is dark.
     """
     brightest = np.maximum(np.maximum(pixels[..., 0], pixels[..., 1]), pixels[..., 2])
     if np.mean(_darkest(pixels) > BRIGHT) >= GLASS_SHARE:
-        return False
+        return "bright"
     if np.mean(brightest < VERY_DARK) > ALL_DARK:
-        return True
+        return "dark"
     dark = brightest < RATHER_DARK
-    return bool(dark.mean() > DARK_SHARE and _roughness(pixels) < DARK_ROUGHNESS and _brownness(pixels[dark]) < DARK_BROWN)
+    if dark.mean() < RATHER_DARK_SHARE or _roughness(pixels) > DARK_ROUGHNESS or _brownness(pixels[dark]) > DARK_BROWN:
+        return "bright"
+    return "dark" if dark.mean() > DARK_SHARE else "doubtful"
 
 
 def _darkest(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

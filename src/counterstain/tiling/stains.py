@@ -10,14 +10,14 @@ images and the recoloured ones of ``benchmarks/stains.py``, which measures how o
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from counterstain.images import Stain
-from counterstain.tiling.colours import Colours, Point, as_stain, background, is_dark_ground, stained
+from counterstain.tiling.colours import Colours, Point, as_stain, background, darkness_of_ground, stained
 
 Verdict = Literal["known", "unknown", "undetermined", "not_bright_field"]
 """``known``: nothing but what the model was trained for. ``unknown``: another stain. ``undetermined``: too little to tell.
@@ -150,7 +150,8 @@ def find_stains(pixels: NDArray[np.uint8], known: tuple[str, ...] = HEMATOXYLIN_
     colours = stained(pixels, white)
     ground = (int(white[0]), int(white[1]), int(white[2]))
     share = round(len(colours) / (pixels.size // 3), 4)
-    if is_dark_ground(pixels):
+    darkness = darkness_of_ground(pixels)
+    if darkness == "dark":
         return Stains(
             verdict="not_bright_field",
             reason="it is bright on a dark ground, as fluorescence and negatives are",
@@ -168,7 +169,10 @@ def find_stains(pixels: NDArray[np.uint8], known: tuple[str, ...] = HEMATOXYLIN_
             background=ground,
             stained_share=share,
         )
-    return _judged(colours, known, ground, share)
+    judged = _judged(colours, known, ground, share)
+    if darkness == "doubtful" and judged.verdict == "known":
+        return replace(judged, verdict="unknown", reason="looks like a negative: it is dark, and smooth where it is dark")
+    return judged
 
 
 def _judged(colours: Colours, known: tuple[str, ...], ground: tuple[int, int, int], share: float) -> Stains:

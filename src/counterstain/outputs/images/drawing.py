@@ -2,6 +2,7 @@
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 from skimage.segmentation import find_boundaries
 
 from counterstain.cells.table import CellTable
@@ -32,6 +33,22 @@ def painted_labels(cells: CellTable, box: Box, scale: float | tuple[float, float
             paint(labels, rings, before + first + 1)
         before += len(part)
     return labels
+
+
+def wide_outline(labels: NDArray[np.int32], width_px: int) -> NDArray[np.bool_]:
+    """Return (h, w) bool: the pixels of each cell that are at most so many steps, at least 1, from where it ends.
+
+    A step goes to one of the four neighbours; the border of the image is no end, as the cell goes on beyond.
+    """
+    edge = outline_pixels(labels)
+    for _ in range(width_px - 1):
+        edge = ndimage.binary_dilation(edge) & (labels > 0)
+    return edge
+
+
+def casing_pixels(labels: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Return (h, w) bool: the pixels of the background that touch a cell, at corners too."""
+    return np.asarray(ndimage.binary_dilation(labels > 0, np.ones((3, 3), bool)) & (labels == 0))
 
 
 def outline_pixels(labels: NDArray[np.int32]) -> NDArray[np.bool_]:

@@ -7,17 +7,22 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from counterstain.analysis import Analysis
 from counterstain.files import replacing
 from counterstain.geometry import Box
-from counterstain.outputs.images.drawing import coloured, outline_pixels, painted_labels
+from counterstain.outputs.images.drawing import casing_pixels, coloured, outline_pixels, painted_labels, wide_outline
+from counterstain.tiling.stains import stain_warning
 
 POSITIVE = (255, 0, 0)
 NEGATIVE = (0, 0, 255)
 BOUNDARY = (0, 255, 0)
 BACKGROUND = (0, 0, 0)
+CASING = (255, 255, 255)
+
+HEADLINE_PX = 13
+"""Height of a line of text in the font that comes with Pillow."""
 
 COMPRESSION = 3
 """Of 9: a few per cent larger than the default of 6 and twice as fast."""
@@ -41,12 +46,27 @@ def write_segmentation(analysis: Analysis, path: Path) -> None:
 
 
 def write_overlay(analysis: Analysis, path: Path) -> None:
-    """Write the slide's own pixels with red outlines round positive and blue ones round negative nuclei."""
+    """Write the slide's own pixels with red outlines round positive and blue ones round negative nuclei.
+
+    Each lies within a light casing of one pixel, without which blue and red are not seen on dark brown. Where the stains are
+    not those of the model, a line of text at the top says so.
+    """
     maps, labels = analysis.maps, _labels(analysis)
     drawn = analysis.slide.read(Box.whole(maps.size), maps.mpp).copy()
-    outline = outline_pixels(labels)
+    drawn[casing_pixels(labels)] = CASING
+    outline = wide_outline(labels, analysis.outline_px)
     drawn[outline] = coloured(labels, _class_colours(analysis))[outline]
-    _write_png(drawn, path)
+    odd_stain = stain_warning(analysis.stains, analysis.manifest.stains) if analysis.stains else None
+    _write_png(_with_headline(drawn, odd_stain) if odd_stain else drawn, path)
+
+
+def _with_headline(pixels: NDArray[np.uint8], text: str) -> NDArray[np.uint8]:
+    """Return (h, w, 3) uint8 with a text over its first rows, of which as much is shown as fits."""
+    picture = Image.fromarray(pixels)
+    draw = ImageDraw.Draw(picture)
+    draw.rectangle((0, 0, picture.width, HEADLINE_PX), fill="white")
+    draw.text((2, 1), f"WARNING: {text}", fill="red")
+    return np.asarray(picture)
 
 
 def _labels(analysis: Analysis) -> NDArray[np.int32]:

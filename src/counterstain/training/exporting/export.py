@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from counterstain.errors import TrainingError
 from counterstain.inference.bundle import Manifest, write_bundle
 from counterstain.training.checkpoint import MODEL, load_checkpoint
+from counterstain.training.exporting.card import model_card
 from counterstain.training.exporting.onnx_graph import MAX_GRAPH_BYTES, Shape, differences, with_half_weights, write_onnx
 from counterstain.training.exporting.quantise import quantised
 from counterstain.training.exporting.subpixel import with_faster_convolutions
@@ -36,6 +37,8 @@ TRAINING_DATA = (
 )
 """What a run without a manifest trains on, with licences."""
 
+CARD = "MODEL_CARD.md"
+
 _LARGE_STRIDE_PX = 256
 
 
@@ -55,7 +58,7 @@ def export_run(
 
     Parameters
     ----------
-    files : more files for the bundle, by name, such as a model card.
+    files : more files for the bundle, by name; a ``CARD`` among them takes the place of the one that is written here.
     precision, samples : see ``export_network``.
 
     Returns
@@ -70,10 +73,12 @@ def export_run(
     options = stored_options(checkpoint.parent)
     task = build_task(options, report=_silent)
     network = task.networks[MODEL]
-    _load(network, load_checkpoint(checkpoint).average, checkpoint)
+    trained = load_checkpoint(checkpoint)
+    _load(network, trained.average, checkpoint)
     exported = task.exported(network)
     manifest = exported.manifest(name=name, version=version, licence=_licence(options), training_data=_training_data(options))
-    return export_network(exported, manifest, bundle, files=files, precision=precision, samples=samples)
+    card = {CARD: model_card(manifest, task=options.task, step=trained.step).encode()}
+    return export_network(exported, manifest, bundle, files={**card, **files}, precision=precision, samples=samples)
 
 
 def _silent(line: str) -> None:
