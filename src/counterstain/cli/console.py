@@ -8,10 +8,6 @@ import sys
 from collections.abc import Sequence
 
 import click
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from counterstain.cli.wording import in_options
 from counterstain.results.record import Record
@@ -46,9 +42,11 @@ def show_summary(records: Sequence[tuple[str, Record]]) -> None:
     ----------
     records : output folder's name and what ``analysis.json`` holds.
     """
-    rows = [summary_row(name, content) for name, content in records]
+    rows = [tuple(map(visible, summary_row(name, content))) for name, content in records]
     if sys.stdout.isatty():
-        Console().print(_framed(rows))
+        from counterstain.cli.framed import show_framed
+
+        show_framed([HEADINGS, *rows])
     else:
         show_columns([HEADINGS, *rows])
 
@@ -70,13 +68,3 @@ def summary_row(name: str, content: Record) -> tuple[str, ...]:
     interval = "-" if low is None or high is None else f"{low:.1f} to {high:.1f}"
     numbers = map(str, (counts.nuclei, counts.positive, counts.negative))
     return (name, *numbers, percent, interval, str(len(content.warnings)))
-
-
-def _framed(rows: list[tuple[str, ...]]) -> Table:
-    table = Table(box=SIMPLE_HEAD)
-    table.add_column(HEADINGS[0], overflow="fold")
-    for heading in HEADINGS[1:]:
-        table.add_column(heading, justify="right", no_wrap=True)
-    for row in rows:
-        table.add_row(*(escape(visible(text)) for text in row))
-    return table

@@ -1,10 +1,9 @@
 """``counterstain``: the group of all commands. Imports nothing but click, so that ``--help`` is there at once."""
 
-import importlib
 import logging
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,22 +12,77 @@ import click
 from counterstain.cli.wording import in_options
 from counterstain.errors import CounterstainError, UsageError
 
-COMMANDS = {
-    "analyze": "counterstain.cli.analyze:analyze",
-    "score": "counterstain.cli.score:score",
-    "segment": "counterstain.cli.segment:segment",
-    "demo": "counterstain.cli.demo:demo",
-    "models": "counterstain.cli.models:models",
-    "doctor": "counterstain.cli.doctor:doctor",
-    "train": "counterstain.cli.train:train",
-    "export": "counterstain.cli.export:export",
-    "import-deepliif": "counterstain.cli.import_deepliif:import_deepliif",
-}
-"""Command -> module and object. A command's module imports only click at its top; the rest when it is called."""
-
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
+
+
+def _analyze() -> click.Command:
+    from counterstain.cli.analyze import analyze
+
+    return analyze
+
+
+def _score() -> click.Command:
+    from counterstain.cli.score import score
+
+    return score
+
+
+def _segment() -> click.Command:
+    from counterstain.cli.segment import segment
+
+    return segment
+
+
+def _demo() -> click.Command:
+    from counterstain.cli.demo import demo
+
+    return demo
+
+
+def _models() -> click.Command:
+    from counterstain.cli.models import models
+
+    return models
+
+
+def _doctor() -> click.Command:
+    from counterstain.cli.doctor import doctor
+
+    return doctor
+
+
+def _train() -> click.Command:
+    from counterstain.cli.train import train
+
+    return train
+
+
+def _export() -> click.Command:
+    from counterstain.cli.export import export
+
+    return export
+
+
+def _import_deepliif() -> click.Command:
+    from counterstain.cli.import_deepliif import import_deepliif
+
+    return import_deepliif
+
+
+COMMANDS: dict[str, Callable[[], click.Command]] = {
+    "analyze": _analyze,
+    "score": _score,
+    "segment": _segment,
+    "demo": _demo,
+    "models": _models,
+    "doctor": _doctor,
+    "train": _train,
+    "export": _export,
+    "import-deepliif": _import_deepliif,
+}
+"""Command -> what imports it. A command's module imports only click at its top; the rest when it is called."""
 
 
 class LazyGroup(click.Group):
@@ -40,11 +94,7 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a command; None when there is none of this name."""
-        if cmd_name not in COMMANDS:
-            return None
-        module, name = COMMANDS[cmd_name].split(":")
-        command: click.Command = getattr(importlib.import_module(module), name)
-        return command
+        return COMMANDS[cmd_name]() if cmd_name in COMMANDS else None
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; an error of this package ends it with one message and no traceback."""

@@ -9,14 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Shown
-
-from counterstain.cli.console import show_error, show_warning, visible
+from counterstain.cli.console import show_error, show_warning
+from counterstain.cli.pace import Pace
 from counterstain.jobs.listening import ImageListener, Listener, Silence
-from counterstain.progress import Progress, Stage
+from counterstain.progress import Progress
 
 JSON_INTERVAL_S = 1.0
 """Between two lines of one stage; its first and last step are always told."""
@@ -55,59 +51,6 @@ class OnTheConsole:
         """Write the warning."""
         if self.warnings:
             show_warning(name, message)
-
-
-class Pace:
-    """Speed and time left of one stage, by what this run has done since the first step that was told."""
-
-    def __init__(self, first: Progress) -> None:
-        self._first_mpx, self._start = first.done_mpx, time.monotonic()
-
-    def at(self, progress: Progress) -> tuple[float | None, float | None]:
-        """Return megapixels per second and seconds left, both None as long as nothing can be said."""
-        seconds, megapixels = time.monotonic() - self._start, progress.done_mpx - self._first_mpx
-        if not megapixels or seconds <= 0:
-            return None, 0.0 if progress.done == progress.total else None
-        return megapixels / seconds, (progress.total_mpx - progress.done_mpx) * seconds / megapixels
-
-
-class TerminalBars:
-    """One bar for the images and below it one for each that is at work."""
-
-    def __init__(self, shown: Shown) -> None:
-        self._shown = shown
-        self._images: TaskID = shown.add_task("images", total=None, pace="")
-
-    def started(self, images: int) -> None:
-        """Show how many images there are."""
-        self._shown.update(self._images, total=images)
-
-    def begin(self, name: str) -> "TerminalBar":
-        """Show a bar with the name of the image."""
-        return TerminalBar(self._shown, self._images, name)
-
-
-class TerminalBar:
-    """The bar of one image, with its stage, megapixels per second and time left; it goes when the image is done."""
-
-    def __init__(self, shown: Shown, images: TaskID, name: str) -> None:
-        self._shown, self._images = shown, images
-        self._own: TaskID = shown.add_task(escape(visible(name)), total=None, pace="")
-        self._stage: Stage | None = None
-
-    def step(self, progress: Progress) -> None:
-        """Move the bar."""
-        if progress.stage != self._stage:
-            self._stage, self._pace = progress.stage, Pace(progress)
-        speed, left_s = self._pace.at(progress)
-        shown = "" if speed is None or left_s is None else f"{speed:.1f} Mpx/s, {_clock(left_s)} left"
-        pace = f"{progress.stage} {shown}".rstrip()
-        self._shown.update(self._own, completed=progress.done, total=progress.total, pace=pace)
-
-    def end(self, *, failed: bool = False) -> None:
-        """Count the image as done and take its bar away."""
-        self._shown.remove_task(self._own)
-        self._shown.advance(self._images)
 
 
 class JsonLines:
@@ -175,13 +118,7 @@ def progress_bars(*, quiet: bool, as_json: bool = False) -> Iterator[Bars]:
     if quiet or not sys.stderr.isatty():
         yield Silence()
         return
-    texts = TextColumn("{task.description}"), TextColumn("{task.fields[pace]}")
-    columns = (texts[0], BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), texts[1])
-    with Shown(*columns, console=Console(stderr=True), transient=True) as shown:
-        yield TerminalBars(shown)
+    from counterstain.cli.bars import terminal_bars
 
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}"
+    with terminal_bars() as bars:
+        yield bars

@@ -7,7 +7,6 @@ where it is faster: here the arithmetic is always set.
 OpenVINO reports its import to its makers. This module keeps it from finding the package that does so.
 """
 
-import importlib
 import sys
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -86,9 +85,10 @@ def _runtime() -> Any:
     if "openvino" not in sys.modules:
         sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # an import of it fails, and OpenVINO goes on
     try:
-        return importlib.import_module("openvino")
+        import openvino
     except ImportError as error:
         raise UsageError(needs("the engine openvino", ["openvino"], "openvino")) from error
+    return openvino
 
 
 def _check_precision(core: Any, precision: str) -> None:

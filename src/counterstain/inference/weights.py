@@ -11,7 +11,6 @@ that was killed removes nothing: the next one that makes a copy there does it, s
 
 import contextlib
 import hashlib
-import importlib
 import shutil
 import tempfile
 import time
@@ -123,9 +122,10 @@ def _locked(folder: Path) -> BinaryIO:
 def _fcntl() -> Any:
     """Return the module that locks files; None on Windows."""
     try:
-        return importlib.import_module("fcntl")
+        import fcntl
     except ImportError:
         return None
+    return fcntl
 
 
 def _remove(folder: Path, lock: BinaryIO) -> None:

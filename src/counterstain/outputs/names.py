@@ -1,6 +1,5 @@
 """Format names to writers: what can be asked for, what is written when nothing is asked for, and under which file names."""
 
-import importlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -57,13 +56,28 @@ def _modalities(panel: Panel) -> dict[str, Writer]:
     return {f"{channel.name}.png": partial(write_modality, channel_name=channel.name) for channel in panel.modalities}
 
 
-def _late(module: str, function: str) -> Writer:
-    """Return a writer whose module, and what that needs, is imported when it is called."""
+def _write_parquet(analysis: Analysis, path: Path) -> None:
+    from counterstain.outputs.tables.parquet import write_parquet
 
-    def write(analysis: Analysis, path: Path) -> None:
-        getattr(importlib.import_module(f"counterstain.outputs.{module}"), function)(analysis, path)
+    write_parquet(analysis, path)
 
-    return write
+
+def _write_ome_zarr(analysis: Analysis, path: Path) -> None:
+    from counterstain.outputs.images.ome_zarr import write_ome_zarr
+
+    write_ome_zarr(analysis, path)
+
+
+def _write_h5ad(analysis: Analysis, path: Path) -> None:
+    from counterstain.outputs.tables.h5ad import write_h5ad
+
+    write_h5ad(analysis, path)
+
+
+def _write_spatialdata(analysis: Analysis, path: Path) -> None:
+    from counterstain.outputs.tables.spatialdata import write_spatialdata
+
+    write_spatialdata(analysis, path)
 
 
 def _densities(_: Panel) -> dict[str, Writer]:
@@ -84,7 +98,7 @@ FORMATS: dict[str, Format] = {
     "geojson": Format(description="outlines for QuPath", writers=lambda _: {"cells.geojson": write_geojson}),
     "parquet": Format(
         description="one row per nucleus, typed",
-        writers=lambda _: {"cells.parquet": _late("tables.parquet", "write_parquet")},
+        writers=lambda _: {"cells.parquet": _write_parquet},
         needs=("pyarrow",),
     ),
     "tiles": Format(description="one row per tile: what is wrong with it", writers=lambda _: {"tiles.csv": write_tiles}),
@@ -95,20 +109,20 @@ FORMATS: dict[str, Format] = {
     ),
     "ome-zarr": Format(
         description="all inferred planes, of slides of any size",
-        writers=lambda _: {"maps.ome.zarr": _late("images.ome_zarr", "write_ome_zarr")},
+        writers=lambda _: {"maps.ome.zarr": _write_ome_zarr},
         needs=("zarr",),
         is_default=False,
     ),
     "h5ad": Format(
         description="one row per nucleus, for scanpy and squidpy",
-        writers=lambda _: {"cells.h5ad": _late("tables.h5ad", "write_h5ad")},
+        writers=lambda _: {"cells.h5ad": _write_h5ad},
         needs=("h5py",),
         extra="export",
         is_default=False,
     ),
     "spatialdata": Format(
         description="outlines and one row per nucleus, for SpatialData",
-        writers=lambda _: {"cells.spatialdata.zarr": _late("tables.spatialdata", "write_spatialdata")},
+        writers=lambda _: {"cells.spatialdata.zarr": _write_spatialdata},
         needs=("zarr", "pyarrow"),
         is_default=False,
     ),

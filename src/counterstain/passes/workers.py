@@ -3,7 +3,6 @@
 Whoever does them, this process (``here``) or others (``counterstain.cluster``), they lie in the folder of work afterwards.
 """
 
-import importlib
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,8 +76,7 @@ def opened_maps(slide: Slide, manifest: Manifest, errand: Errand) -> Maps:
         The maps are damaged.
     """
     require(f"{slide.name} does not fit in memory, so its maps lie on disk, which", ["zarr"], "slides", SlideError)
-    store, grid = importlib.import_module("counterstain.stitching.store"), grid_of(slide, manifest)
-    maps: Maps = store.stored_maps(
-        errand.work / MAPS, size=grid.size, mpp=manifest.mpp, panel=errand.panel, chunk_px=grid.core_px
-    )
-    return maps
+    from counterstain.stitching.store import stored_maps
+
+    grid = grid_of(slide, manifest)
+    return stored_maps(errand.work / MAPS, size=grid.size, mpp=manifest.mpp, panel=errand.panel, chunk_px=grid.core_px)

@@ -1,6 +1,5 @@
 """What earlier runs wrote, read back: a result as an ``Analysis``, or its table and its maps alone. No network."""
 
-import importlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -254,10 +253,12 @@ def _readable(folder: Path, content: Record, names: Iterable[str]) -> list[str]:
 
 
 def _read_parquet(path: Path) -> Cells:
-    cells: Cells = importlib.import_module("counterstain.outputs.tables.parquet").read_parquet(path)
-    return cells
+    from counterstain.outputs.tables.parquet import read_parquet
+
+    return read_parquet(path)
 
 
 def _read_ome_zarr(path: Path, panel: Panel, mpp: float) -> Maps:
-    maps: Maps = importlib.import_module("counterstain.outputs.images.ome_zarr").read_ome_zarr(path, panel, mpp)
-    return maps
+    from counterstain.outputs.images.ome_zarr import read_ome_zarr
+
+    return read_ome_zarr(path, panel, mpp)

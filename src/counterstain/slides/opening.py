@@ -1,9 +1,8 @@
 """From a path to an open ``Slide``: the content says which reader, the suffix does not."""
 
-import importlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from counterstain.errors import UnsupportedSlideError
 from counterstain.extras import require
@@ -157,34 +156,30 @@ def _open_listed(wanted: Wanted, reader: Reader) -> Slide:
     path = wanted.path
     origin = choose(_listing(path, reader), path, wanted.series)
     if reader == "zarr":
-        zarr = _module(path, reader)
-        resolution = wanted.resolution(zarr.stated_by_zarr(path, origin.series))
-        slide: Slide = zarr.OmeZarrSlide(path, name=wanted.name(origin), resolution=resolution, origin=origin)
-        return slide
-    slideio = _module(path, reader)
-    resolution = wanted.resolution(slideio.stated_by_slideio(path, origin.series))
-    scene: Slide = slideio.SlideioSlide(path, name=wanted.name(origin), resolution=resolution, origin=origin)
-    return scene
+        from counterstain.slides.zarrs.ome_zarr import OmeZarrSlide, stated_by_zarr
+
+        resolution = wanted.resolution(stated_by_zarr(path, origin.series))
+        return OmeZarrSlide(path, name=wanted.name(origin), resolution=resolution, origin=origin)
+    from counterstain.slides.slideio import SlideioSlide, stated_by_slideio
+
+    resolution = wanted.resolution(stated_by_slideio(path, origin.series))
+    return SlideioSlide(path, name=wanted.name(origin), resolution=resolution, origin=origin)
 
 
 def _listing(path: Path, reader: Reader) -> list[Candidate]:
-    module = _module(path, reader)
-    if reader == "zarr":
-        module = importlib.import_module("counterstain.slides.zarrs.places")
-    found: list[Candidate] = module.images_of_zarr(path) if reader == "zarr" else module.scenes_of(path)
-    return found
-
-
-def _module(path: Path, reader: Reader) -> Any:
-    """Return the module that reads a container.
+    """Return the images of a container.
 
     OpenSlide reads a CZI that is not compressed by JPEG XR, and needs no extra.
     """
     if reader == "zarr":
         require(f"{path} is an OME-Zarr, which", ["zarr"], "slides", UnsupportedSlideError)
-        return importlib.import_module("counterstain.slides.zarrs.ome_zarr")
+        from counterstain.slides.zarrs.places import images_of_zarr
+
+        return images_of_zarr(path)
     require(f"{path} is a CZI, VSI or ZVI slide, which", ["slideio"], "czi", UnsupportedSlideError)
-    return importlib.import_module("counterstain.slides.slideio")
+    from counterstain.slides.slideio import scenes_of
+
+    return scenes_of(path)
 
 
 def _open_whole_slide(wanted: Wanted) -> Slide:

@@ -3,13 +3,13 @@
 A cell is a square of ``CELL_PX`` pixels of about 1 um. Nothing here knows how many such cells make a tile bad.
 """
 
-from typing import TypeVar
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
-from skimage.measure import regionprops
 
 from counterstain.images import optical_density
 
@@ -143,13 +143,22 @@ def folds(cells: NDArray[np.uint8], gaps: Density, tissue: Mask, pixel_um: float
         return folded
     dense = tissue & (gaps > FOLD_RATIO * np.median(gaps[tissue])) & (gaps > FOLD_DENSITY)
     labels, _ = ndimage.label(ndimage.binary_opening(dense, np.ones((2, 2), bool)), np.ones((3, 3), bool))
-    for region in regionprops(labels):
+    for region in _regions(labels.astype(np.int32)):
         is_here = labels == region.label
         length, cell_um = region.axis_major_length, CELL_PX * pixel_um
         is_long = length * cell_um >= FOLD_LENGTH_UM and length**2 >= FOLD_ELONGATION * region.area
         if is_long and np.abs(_hue(cells[is_here]) - _hue(cells[tissue & ~dense])).sum() <= FOLD_HUE:
             folded |= is_here
     return folded
+
+
+def _regions(labels: NDArray[np.int32]) -> Sequence[Any]:
+    """Return what scikit-image measures of each label; for the many images without any it is not even imported."""
+    if not labels.any():
+        return ()
+    from skimage.measure import regionprops
+
+    return [*regionprops(labels)]
 
 
 def grown(mask: Mask) -> Mask:

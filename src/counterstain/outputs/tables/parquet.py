@@ -27,8 +27,23 @@ def write_parquet(analysis: Analysis, path: Path) -> None:
     schema = pyarrow.schema(fields, metadata={"counterstain.format_version": str(FORMAT_VERSION)})
     with replacing(path) as hidden, pyarrow.parquet.ParquetWriter(hidden, schema, compression="zstd") as writer:
         for part in regrouped(analysis.cells, ROWS_AT_ONCE):
-            group = [pyarrow.array(column, from_pandas=True) for column in part.columns.values()]
-            writer.write_table(pyarrow.table(group, schema=schema))
+            group = [arrow_of(column, field.type) for column, field in zip(part.columns.values(), schema, strict=True)]
+            writer.write_table(pyarrow.Table.from_arrays(group, schema=schema))
+
+
+def arrow_of(column: NDArray[Any], kind: pyarrow.DataType) -> pyarrow.Array:
+    """Return a column as Arrow keeps it, NaN as null.
+
+    It is put together from its bytes: to convert an array, pyarrow would first import pandas, which takes longer than a tile.
+
+    Parameters
+    ----------
+    column : (n,) bool, integer or float.
+    """
+    missing = np.isnan(column) if column.dtype.kind == "f" else np.zeros(0, np.bool_)
+    valid = pyarrow.py_buffer(np.packbits(~missing, bitorder="little")) if missing.any() else None
+    values = np.packbits(column, bitorder="little") if column.dtype.kind == "b" else np.ascontiguousarray(column)
+    return pyarrow.Array.from_buffers(kind, len(column), [valid, pyarrow.py_buffer(values)])
 
 
 def read_parquet(path: Path) -> Cells:

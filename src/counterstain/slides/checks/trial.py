@@ -7,7 +7,6 @@ Where the helper dies, that slide is refused and the next one gets a new helper.
 """
 
 import atexit
-import importlib
 import importlib.util
 import json
 import os
@@ -143,7 +142,8 @@ def _say(word: str) -> None:
 def _limit_memory() -> None:
     if importlib.util.find_spec("resource") is None:
         return
-    resource = importlib.import_module("resource")
+    import resource
+
     for kind, most in ((resource.RLIMIT_DATA, MEMORY_BYTES), (resource.RLIMIT_CORE, 0)):
         _, hard = resource.getrlimit(kind)
         with suppress(ValueError, OSError):
@@ -166,7 +166,8 @@ def _try_slideio(path: str) -> None:
     if importlib.util.find_spec("slideio") is None:
         return
     with suppress(RuntimeError, OSError, ValueError, TypeError, IndexError):
-        slideio = importlib.import_module("slideio")
+        import slideio
+
         slide = slideio.open_slide(path, {".vsi": "VSI", ".zvi": "ZVI"}.get(Path(path).suffix.lower(), "CZI"))
         for number in range(slide.num_scenes):
             scene = slide.get_scene(number)

@@ -1,0 +1,120 @@
+"""What is imported when: nothing slow before it is needed, and no import that cannot be seen in the source."""
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import counterstain
+
+PACKAGE = Path(counterstain.__file__).parent
+
+LATE = {
+    "inference/openvino.py": {"openvino"},
+    "inference/weights.py": {"fcntl"},
+    "outputs/names.py": {
+        "counterstain.outputs.images.ome_zarr",
+        "counterstain.outputs.tables.h5ad",
+        "counterstain.outputs.tables.parquet",
+        "counterstain.outputs.tables.spatialdata",
+    },
+    "passes/workers.py": {"counterstain.stitching.store"},
+    "results/opening.py": {"counterstain.outputs.images.ome_zarr", "counterstain.outputs.tables.parquet"},
+    "slides/opening.py": {
+        "counterstain.slides.ome_zarr",
+        "counterstain.slides.ome_zarr_places",
+        "counterstain.slides.slideio",
+    },
+    "slides/trial.py": {"resource", "slideio"},
+    "tiling/faults.py": {"skimage.measure"},
+}
+"""Outside the command line: file -> what is imported inside its functions, because it is slow or not always installed."""
+
+BY_NAME = {"cli/inventory.py"}
+"""The one place that imports modules by a name in a string: ``doctor`` tries whatever must be installed."""
+
+
+def late_imports(source):
+    """Return the modules that are imported inside functions."""
+    functions = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    nodes = [inner for function in functions for inner in ast.walk(function)]
+    named = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    return named | {node.module for node in nodes if isinstance(node, ast.ImportFrom)}
+
+
+def imports_by_name(source):
+    """Return whether a module is imported by a name in a string."""
+    return "import_module" in source or "__import__" in source
+
+
+def sources():
+    return {str(path.relative_to(PACKAGE)): path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py")}
+
+
+def test_the_rules_find_what_they_are_for():
+    assert late_imports("import os\ndef f():\n    import re\n    from a.b import c\n") == {"re", "a.b"}
+    assert imports_by_name('importlib.import_module("os")')
+    assert not imports_by_name("import os")
+
+
+def test_imports_inside_functions_are_those_of_the_list():
+    found = {name: late_imports(text) for name, text in sources().items() if not name.startswith("cli/")}
+    assert {name: modules for name, modules in found.items() if modules} == LATE
+
+
+def test_no_import_is_hidden_in_a_string():
+    assert {name for name, text in sources().items() if imports_by_name(text)} == BY_NAME
+
+
+def modules_after(*arguments):
+    """Run the command in a process of its own and return the names of all modules that it has imported in the end."""
+    program = (
+        "import json, sys\n"
+        "from counterstain.cli.main import main\n"
+        "try:\n    main(sys.argv[1:], prog_name='counterstain')\n"
+        "except SystemExit as end:\n    assert not end.code, end.code\n"
+        "sys.stderr.write(json.dumps(sorted(sys.modules)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *map(str, arguments)], capture_output=True, text=True, timeout=200, check=True
+    )
+    return set(json.loads(done.stderr.splitlines()[-1]))
+
+
+def tops(modules):
+    """Return the names of the packages."""
+    return {name.split(".")[0] for name in modules}
+
+
+def test_help_imports_nothing_slow():
+    modules = modules_after("--help")
+    assert tops(modules).isdisjoint({"numpy", "scipy", "skimage", "pydantic", "onnxruntime", "PIL", "tifffile", "rich"})
+    assert len(modules) < 260
+
+
+@pytest.fixture(scope="module")
+def tile(tmp_path_factory):
+    rows, cols = np.mgrid[:128, :128]
+    image = np.full((128, 128, 3), 235, np.uint8)
+    image[(rows - 64) ** 2 + (cols - 64) ** 2 < 150] = (90, 50, 20)
+    path = tmp_path_factory.mktemp("tile") / "tile.png"
+    Image.fromarray(image).save(path)
+    return path
+
+
+def test_an_analysis_imports_nothing_that_it_does_not_need(tile, tmp_path):
+    modules = modules_after("analyze", tile, "--mpp", "0.25", "--bundle", "classical", "--out", tmp_path / "out", "-q")
+    slow = {"dask", "distributed", "h5py", "matplotlib", "pandas", "rich", "slideio", "torch", "zarr", "anndata", "openvino"}
+    assert tops(modules).isdisjoint(slow)
+    assert modules.isdisjoint({"skimage.measure._regionprops", "scipy.optimize", "scipy.stats", "scipy.signal"})
+    assert len(modules) < 960
+
+
+def test_an_analysis_without_tables_needs_no_arrow(tile, tmp_path):
+    arguments = ("--mpp", "0.25", "--bundle", "classical", "--format", "csv", "--out", tmp_path / "out", "-q")
+    assert tops(modules_after("analyze", tile, *arguments)).isdisjoint({"pyarrow", "pandas"})
