@@ -126,6 +126,7 @@ def _session(bundle: Bundle, threads: int, providers: Sequence[str]) -> onnxrunt
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # who waits leaves the processor to others
     options.enable_cpu_mem_arena = not isinstance(graph, Path)
     options.enable_mem_pattern = False  # one block for all of a run is a third more memory, and no faster
     try:
