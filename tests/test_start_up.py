@@ -23,6 +23,17 @@ LATE = {
         "counterstain.outputs.tables.parquet",
         "counterstain.outputs.tables.spatialdata",
     },
+    "verbs.py": {
+        "counterstain.inference.names",
+        "counterstain.outputs.names",
+        "counterstain.pipeline",
+        "counterstain.progress",
+        "counterstain.results.folder",
+        "counterstain.scoring.region_files",
+        "counterstain.scoring.regions",
+        "counterstain.slides.opening",
+        "pathlib",
+    },
     "passes/workers.py": {"counterstain.stitching.store"},
     "results/opening.py": {"counterstain.outputs.images.ome_zarr", "counterstain.outputs.tables.parquet"},
     "slides/opening.py": {
@@ -35,8 +46,9 @@ LATE = {
 }
 """Outside the command line: file -> what is imported inside its functions, because it is slow or not always installed."""
 
-BY_NAME = {"cli/inventory.py"}
-"""The one place that imports modules by a name in a string: ``doctor`` tries whatever must be installed."""
+BY_NAME = {"cli/inventory.py", "__init__.py"}
+"""What imports modules by a name in a string: ``doctor`` tries whatever must be installed, and the package itself gives its
+public names (tests/test_public_api.py holds that table to what type checkers see)."""
 
 
 def late_imports(source):
@@ -112,7 +124,7 @@ def test_an_analysis_imports_nothing_that_it_does_not_need(tile, tmp_path):
     slow = {"dask", "distributed", "h5py", "matplotlib", "pandas", "rich", "slideio", "torch", "zarr", "anndata", "openvino"}
     assert tops(modules).isdisjoint(slow)
     assert modules.isdisjoint({"skimage.measure._regionprops", "scipy.optimize", "scipy.stats", "scipy.signal"})
-    assert len(modules) < 960
+    assert len(modules) < 1050
 
 
 def test_an_analysis_without_tables_needs_no_arrow(tile, tmp_path):
