@@ -17,6 +17,7 @@ PACKAGE = Path(counterstain.__file__).parent
 LATE = {
     "inference/openvino.py": {"openvino"},
     "inference/weights.py": {"fcntl"},
+    "jobs/analyzing.py": {"counterstain.jobs.spreading"},
     "outputs/names.py": {
         "counterstain.outputs.images.ome_zarr",
         "counterstain.outputs.tables.h5ad",
@@ -37,11 +38,11 @@ LATE = {
     "passes/workers.py": {"counterstain.stitching.store"},
     "results/opening.py": {"counterstain.outputs.images.ome_zarr", "counterstain.outputs.tables.parquet"},
     "slides/opening.py": {
-        "counterstain.slides.ome_zarr",
-        "counterstain.slides.ome_zarr_places",
+        "counterstain.slides.zarrs.ome_zarr",
+        "counterstain.slides.zarrs.places",
         "counterstain.slides.slideio",
     },
-    "slides/trial.py": {"resource", "slideio"},
+    "slides/checks/trial.py": {"resource", "slideio"},
     "tiling/faults.py": {"skimage.measure"},
 }
 """Outside the command line: file -> what is imported inside its functions, because it is slow or not always installed."""

@@ -1,6 +1,5 @@
 """A run from its order to its outcome: find the images, analyse them, keep a log and sum up. Nothing is shown."""
 
-import importlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -60,9 +59,10 @@ def _spread(job: Job, order: Order) -> Iterator[Job]:
         yield job
         return
     require("work on a cluster", ("dask", "distributed", "zarr"), "cluster")
-    spreading = importlib.import_module("counterstain.jobs.spreading")
-    with spreading.spread(job, order, order.cluster) as spread:
-        yield spread
+    from counterstain.jobs.spreading import spread
+
+    with spread(job, order, order.cluster) as spread_job:
+        yield spread_job
 
 
 def _model(job: Job) -> dict[str, str]:
