@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from counterstain.card import html_card
 from counterstain.cells.table import CellTable
 from counterstain.inference.bundle import Manifest
 from counterstain.scoring.base import Population, Score
@@ -45,6 +46,10 @@ class Analysis:
     warnings: tuple[str, ...] = ()
     timings_s: dict[str, float] = field(default_factory=dict)
     """Seconds of wall time per stage: read, network, stitch, cells."""
+
+    def _repr_html_(self) -> str:
+        """Return what Jupyter shows: the picture with its nuclei, the scores and the warnings."""
+        return html_card(self.slide, self.cells, self.scores, self.warnings, title=self.slide.name)
 
     @property
     def population(self) -> Population:
