@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw
 from counterstain.cells.table import CellTable
 from counterstain.errors import SlideError
 from counterstain.scoring.base import Score
+from counterstain.scoring.names import HEADINGS
 from counterstain.slides.base import Slide, size_um
 from counterstain.slides.thumbnail import thumbnail
 
@@ -91,7 +92,7 @@ def _row(score: Score) -> str:
     low, high = score.interval
     value = _number(score.value)
     shown = f"{value} {score.unit}" if value != "-" else "-"
-    cells = (score.name, score.region, shown, f"{_number(low)} to {_number(high)}")
+    cells = (HEADINGS.get(score.name, score.name), score.region, shown, f"{_number(low)} to {_number(high)}")
     return "<tr>" + "".join(f'<td style="padding:0 8px">{escape(text)}</td>' for text in cells) + "</tr>"
 
 
