@@ -88,7 +88,7 @@ def test_type_checkers_see_the_names_where_they_are_taken_from():
 def test_importing_the_verbs_is_quick_and_pulls_in_nothing_slow():
     program = (
         "import json, sys, time; before = time.process_time();"
-        "from counterstain import CounterstainError, analyze, load_backend, open_slide, write_result;"
+        "from counterstain import CounterstainError, analyze, load_backend, open_result, open_slide, write_result;"
         "print(json.dumps([time.process_time() - before, sorted(sys.modules)]))"
     )
     runs = [
@@ -112,6 +112,9 @@ def test_a_notebook_analyses_a_file_by_its_path_and_writes_the_result(tmp_path):
     assert {score.region for score in analysis.scores} == {"all", "middle"}
     names = counterstain.write_result(analysis, tmp_path / "out", ["csv"])
     assert set(names) == {path.name for path in (tmp_path / "out").iterdir()}
+    opened = counterstain.open_result(tmp_path / "out", slide=tmp_path / "tile.png")
+    assert opened.cells["cell_id"].tolist() == analysis.cells["cell_id"].tolist()
+    assert "1 nuclei" in opened._repr_html_()
     again = counterstain.analyze(str(tmp_path / "tile.png"), counterstain.load_backend("classical"))
     assert again.source == str(tmp_path / "tile.png")
     with pytest.raises(counterstain.UsageError, match="csw"):

@@ -30,6 +30,7 @@ LATE = {
         "counterstain.pipeline",
         "counterstain.progress",
         "counterstain.results.folder",
+        "counterstain.results.opening",
         "counterstain.scoring.region_files",
         "counterstain.scoring.regions",
         "counterstain.slides.opening",

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 from counterstain.errors import BundleError, CounterstainError, OutputError, SlideError, UsageError
-from counterstain.verbs import analyze, load_backend, open_slide, write_result
+from counterstain.verbs import analyze, load_backend, open_result, open_slide, write_result
 
 if TYPE_CHECKING:
     from counterstain.analysis import Analysis
@@ -58,6 +58,7 @@ __all__ = [
     "analyze",
     "classify",
     "load_backend",
+    "open_result",
     "open_slide",
     "write_result",
 ]

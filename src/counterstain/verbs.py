@@ -131,3 +131,23 @@ def write_result(analysis: Analysis, folder: str | Path, formats: Iterable[str] 
     named = tuple(formats)
     check_formats(named)
     return write_folder(analysis, Path(folder), named or default_formats())
+
+
+def open_result(folder: str | Path, *, slide: str | Path | None = None) -> Analysis:
+    """Open the folder of one result: everything that was found out about the slide, with the outlines of all nuclei.
+
+    Parameters
+    ----------
+    folder : that ``analyze`` or ``write_result`` wrote.
+    slide : where the image lies now; None is where it lay.
+
+    Raises
+    ------
+    UsageError
+        The folder holds no result, or one of a later format.
+    OutputError
+        A file of it is damaged.
+    """
+    from counterstain.results.opening import open_result as opened
+
+    return opened(folder, slide=slide)
