@@ -177,7 +177,7 @@ def passes_in_memory(subject: Subject, options: AnalyzeOptions, ears: Ears) -> F
     """Infer every tile, glass or not, and cut the nuclei."""
     slide, backend, manifest = subject.slide, subject.backend, subject.backend.manifest
     grid = grid_of(slide, manifest)
-    count, qualities = PartsDone("tiles", (tile.keep for tile in grid), ears.on_progress), []
+    count, qualities = PartsDone("tiles", [tile.keep for tile in grid], ears.on_progress), []
 
     def done(tile: Tile, quality: TileQuality) -> None:
         qualities.append((tile.keep, quality))
