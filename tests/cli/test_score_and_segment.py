@@ -1,5 +1,6 @@
 """Results scored and segmented again, without the model."""
 
+import csv
 import json
 import shutil
 
@@ -90,7 +91,7 @@ def test_a_result_without_a_table_does_not_keep_the_others_from_being_scored(res
     done = run("score", "out")
     assert done.exit_code == 1
     assert "bad holds none of cells.parquet, cells.csv" in done.stderr
-    assert "scores.json in 1 of the folders in out, 1 failed" in done.stdout
+    assert "scores.json in 1 of the folders in out, and scores.csv, 1 failed" in done.stdout
     assert content_of(result, "scores.json")["counts"]["nuclei"] == 4
     images = json.loads(run("score", "out", "--json").stdout)["images"]
     assert [(image["name"], image["status"]) for image in images] == [("good", "done"), ("bad", "failed")]
@@ -217,3 +218,27 @@ def test_the_document_of_a_segmentation_says_what_the_file_says(result, run):
     done = run("segment", "out/good", "--out", "new", "--slide", "good.png", "--format", "csv", "--json")
     (image,) = json.loads(done.stdout)["images"]
     assert image["timings_s"] == content_of(result.parents[1] / "new" / "good")["timings_s"] != {}
+
+
+def table_of(folder):
+    with (folder / "scores.csv").open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_one_table_has_every_result_and_region_with_its_thresholds(result, run):
+    (result.parent.parent / "boxes.csv").write_text(BOXES.replace("left", "=left"))
+    shutil.copytree(result, result.parent / "copy")
+    assert run("score", result).exit_code == 0
+    assert [(row["name"], row["region"], row["status"]) for row in table_of(result.parent)] == [("good", "all", "done")]
+    assert run("score", "out/copy", "--regions", "boxes.csv", "--threshold", "1").exit_code == 0
+    rows = table_of(result.parent)
+    assert [(row["name"], row["region"], row["status"]) for row in rows] == [
+        ("copy", "all", "done"),
+        ("copy", "'=left", "done"),
+        ("copy", "right", "done"),
+        ("good", "all", "kept"),
+    ]
+    assert [row["threshold"] for row in rows] == ["1.0", "1.0", "1.0", "0.5"]
+    assert (rows[1]["nuclei"], rows[3]["nuclei"], rows[3]["positive"], rows[3]["percent_positive"]) == ("2", "4", "2", "50.0")
+    assert float(rows[1]["density"]) * float(rows[1]["area_mm2"]) == pytest.approx(2, rel=1e-2)
+    assert "only 4 nuclei were counted" in rows[3]["warnings"]

@@ -14,6 +14,7 @@ from counterstain.jobs.rescoring import rescore
 from counterstain.jobs.resegmenting import resegment
 from counterstain.results.record import ScoreRecord
 from counterstain.results.scores import FILE_NAME
+from counterstain.results.scores_table import FILE_NAME as TABLE
 from counterstain.scoring.names import DEFAULT, HEADINGS, MAIN
 
 
@@ -35,7 +36,7 @@ def score_again(folder: Path, settings: Mapping[str, Any]) -> bool:
         rows = (row for name, content in outcome.records for row in region_rows(name, content.scores, names))
         show_columns([headings(names), *rows])
         ended = f", {len(outcome.failures)} failed" if outcome.failures else ""
-        click.echo(f"written: {FILE_NAME} in {len(outcome.records)} of the folders in {folder}{ended}")
+        click.echo(f"written: {FILE_NAME} in {len(outcome.records)} of the folders in {folder}, and {TABLE}{ended}")
     return bool(outcome.failures)
 
 

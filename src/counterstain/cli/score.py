@@ -23,7 +23,7 @@ def score(results: Path, **settings: Any) -> None:
     """Score the nuclei of RESULTS with other thresholds or regions.
 
     RESULTS is the folder of one result, or the folder of many that analyze wrote. No image and no model is needed. The scores
-    are written to scores.json in each folder; the other files stay as they are.
+    are written to scores.json in each folder and to one scores.csv beside them; the other files stay as they are.
     """
     from counterstain.cli.again import score_again
 

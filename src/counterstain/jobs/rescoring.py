@@ -14,6 +14,7 @@ from counterstain.jobs.run_log import RunLog
 from counterstain.results.opening import read_cells
 from counterstain.results.record import Record
 from counterstain.results.scores import Rescored, write_scores
+from counterstain.results.scores_table import write_scores_table
 from counterstain.scoring.base import Population
 from counterstain.scoring.names import DEFAULT, scorers
 from counterstain.scoring.region_files import read_regions
@@ -21,7 +22,7 @@ from counterstain.scoring.regions import NO_REGIONS, region_warnings, score_regi
 
 
 def rescore(folder: Path, order: Order, listener: Listener = SILENCE) -> Outcome[Rescored]:
-    """Score every result in a folder again, write ``scores.json`` into each, and return what came of each.
+    """Score every result in a folder again into a ``scores.json`` of its own and one ``scores.csv``; return what came of each.
 
     Raises
     ------
@@ -32,7 +33,8 @@ def rescore(folder: Path, order: Order, listener: Listener = SILENCE) -> Outcome
     scorers(order.scores)  # an unknown name is refused before any work
     if order.regions:
         read_regions(order.regions, mpp=1.0)  # a file that is wrong for every slide is refused before any work
-    home = next(path for path, _ in (*results, *damaged)).parent
+    first = next(path for path, _ in (*results, *damaged))
+    home = first.parent
     outcome: Outcome[Rescored] = Outcome(out=home, log=RunLog(home, listener=listener))
     listener.started(len(results) + len(damaged))
     for path, content in results:
@@ -43,6 +45,7 @@ def rescore(folder: Path, order: Order, listener: Listener = SILENCE) -> Outcome
         else:
             outcome.records.append((path.name, made))
     outcome.add_damaged(damaged, listener)
+    write_scores_table(first.resolve().parent, {name for name, _ in outcome.records}, outcome.failures)
     return outcome
 
 
@@ -55,7 +58,7 @@ def _rescore_one(folder: Path, content: Record, order: Order, listener: Listener
         listener.warned(folder.name, message)
     whole = Population(cells=cells, area_mm2=slide.tissue_mm2, resolution=slide.resolution)
     scores = score_regions(whole, regions.parts, scorers(order.scores or DEFAULT))
-    return write_scores(folder, content, cells, scores, regions=str(file or ""))
+    return write_scores(folder, content, cells, scores, regions=str(file or ""), warnings=faults)
 
 
 def _classified(cells: CellTable, order: Order) -> CellTable:

@@ -24,9 +24,18 @@ class Rescored(Part):
     counts: CountsRecord
     thresholds: dict[str, bool | int | float | str | None]
     scores: tuple[ScoreRecord, ...]
+    warnings: tuple[str, ...] = ()
 
 
-def write_scores(folder: Path, earlier: Record, cells: CellTable, scores: tuple[Score, ...], *, regions: str = "") -> Rescored:
+def write_scores(
+    folder: Path,
+    earlier: Record,
+    cells: CellTable,
+    scores: tuple[Score, ...],
+    *,
+    regions: str = "",
+    warnings: tuple[str, ...] = (),
+) -> Rescored:
     """Write the scores into a result folder, add the file to the list of the folder's files, and return what was written.
 
     Parameters
@@ -34,6 +43,7 @@ def write_scores(folder: Path, earlier: Record, cells: CellTable, scores: tuple[
     earlier : the folder's ``analysis.json``, of which nothing but the list of files changes.
     cells : with the thresholds and classes that were scored.
     regions : the file of regions as it was named; empty without one.
+    warnings : what makes the scores less sure, beside what each score says.
 
     Raises
     ------
@@ -49,6 +59,7 @@ def write_scores(folder: Path, earlier: Record, cells: CellTable, scores: tuple[
             "counts": counts_of(cells),
             "thresholds": cells.thresholds,
             "scores": [score_record(score) for score in scores],
+            "warnings": list(warnings),
         }
     )
     write_json(folder / FILE_NAME, content)
