@@ -107,7 +107,7 @@ class Panel:
         return next((channel for channel in self.channels if channel.role == role), None)
 
     def only(self, names: Container[str]) -> "Panel":
-        """Return the channels of some names, in the order of the panel; names that are not there say nothing."""
+        """Return the channels of some names, in the order of the panel; names that the panel does not have are left out."""
         channels = tuple(channel for channel in self.channels if channel.name in names)
         marker = self.marker if any(channel.name == self.marker for channel in channels) else None
         return Panel(channels=channels, marker=marker)

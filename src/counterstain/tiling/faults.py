@@ -1,6 +1,6 @@
-"""Find in a tile what makes it less sure: each function returns the cells of the tile that have one fault.
+"""Find in a tile what makes it less sure: each function returns the squares of the tile that have one fault.
 
-A cell is a square of ``CELL_PX`` pixels of about 1 um. Nothing here knows how many such cells make a tile bad.
+A square has sides of ``SQUARE_PX`` pixels of about 1 um. Nothing here knows how many such squares make a tile bad.
 """
 
 from collections.abc import Sequence
@@ -13,20 +13,20 @@ from scipy import ndimage
 
 from counterstain.images import optical_density
 
-CELL_PX = 8
-"""Side of a cell in those pixels."""
+SQUARE_PX = 8
+"""Side of a square in those pixels."""
 
 BLUR_UM = 0.8
 """Width of edges (standard deviation) from which tissue is out of focus. Sharp scans at 20x and 40x have 0.4 to 0.7."""
 
-BLUR_CELLS = 5
+BLUR_SQUARES = 5
 """Side of the neighbourhood over which the width of edges is averaged: 40 um, some five nuclei across."""
 
 LEAST_GRADIENT = 2.0
 """Root mean square of the change of grey (0 to 255) per pixel below which there are no edges to judge, as in glass."""
 
-INK_CELLS = 5
-"""Ink that is narrower than these many cells (40 um) is not told from stain; pens draw lines of 300 um and more."""
+INK_SQUARES = 5
+"""Ink that is narrower than these many squares (40 um) is not told from stain; pens draw lines of 300 um and more."""
 
 GREEN_INK = 0.08
 """Optical density by which green is clearer than both red and blue under green ink; in tissue at most 0.03."""
@@ -35,11 +35,11 @@ COOL_INK = 0.15
 """Optical density by which red is darker than green under blue, green and cyan ink; in tissue at most 0.04."""
 
 RED_INK = 0.5
-"""Optical density of green under red ink, which is denser than layers of red cells."""
+"""Optical density of green under red ink, which is denser than layers of red blood cells."""
 
 DARK_INK = 0.4
 EVENNESS = 0.15
-"""Optical density of ink of any bluish or grey hue, and its standard deviation over three cells as a share of that. Where
+"""Optical density of ink of any bluish or grey hue, and its standard deviation over three squares as a share of that. Where
 tissue is so even, its gaps have at most 0.17, and those of three layers of it 0.34."""
 
 FOLD_RATIO = 1.7
@@ -57,7 +57,7 @@ FOLD_HUE = 0.03
 
 BLACK_LEVEL = 30
 BLACK_RANGE = 12
-"""All colours of a black border are at most this bright, and differ by at most this within a cell."""
+"""All colours of a black border are at most this bright, and differ by at most this within a square."""
 
 Mask = NDArray[np.bool_]
 Density = NDArray[np.float32]
@@ -65,9 +65,9 @@ Number = TypeVar("Number", bound=np.generic)
 
 
 def black_borders(small: NDArray[np.uint8]) -> Mask:
-    """Return the (rows, cols) cells of an (h, w, 3) uint8 image, of whole cells, that are black all over.
+    """Return the (rows, cols) squares of an (h, w, 3) uint8 image, of whole squares, that are black all over.
 
-    Dark nuclei and pigment have texture, and are smaller than two cells.
+    Dark nuclei and pigment have texture, and are smaller than two squares.
     """
     brightest = _in_cells(small.max(axis=2))
     darkest = _in_cells(small.min(axis=2))
@@ -76,17 +76,17 @@ def black_borders(small: NDArray[np.uint8]) -> Mask:
 
 
 def clearest(small: NDArray[np.uint8]) -> Density:
-    """Return the (rows, cols, 3) float32 optical density of each cell where it is clear: the tenth percentile.
+    """Return the (rows, cols, 3) float32 optical density of each square where it is clear: the tenth percentile.
 
     What lies over or under everything, as ink and further layers of tissue, shows between nuclei too; stained nuclei do not.
     """
-    rank = CELL_PX**2 // 10
+    rank = SQUARE_PX**2 // 10
     planes = np.moveaxis(optical_density(small), -1, 0)
     return np.stack([np.partition(_in_cells(plane), rank, axis=2)[..., rank] for plane in planes], axis=-1)
 
 
 def under_ink(clear: Density) -> Mask:
-    """Return the cells under ink, told by ``clearest`` optical density in red, green and blue (Ruifrok & Johnston 2001).
+    """Return the squares under ink, told by ``clearest`` optical density in red, green and blue (Ruifrok & Johnston 2001).
 
     Hematoxylin, DAB and eosin all absorb green, and at least as much as red or as blue. Green and blue inks let green or blue
     pass and stop red; red ink stops green and blue alike and lets red pass. Violet, grey and black ink, whose hue a stain could
@@ -101,11 +101,11 @@ def under_ink(clear: Density) -> Mask:
     square = ndimage.uniform_filter(density**2, 3, mode="nearest")
     is_even = np.sqrt(np.maximum(square - mean**2, 0)) < EVENNESS * mean
     is_dark = is_even & (density > DARK_INK) & (red > 0.9 * green)
-    return _opened(closed(is_green | is_cool | is_red | is_dark, INK_CELLS), INK_CELLS)
+    return _opened(closed(is_green | is_cool | is_red | is_dark, INK_SQUARES), INK_SQUARES)
 
 
 def focus(small: NDArray[np.uint8], tissue: Mask, pixel_um: float) -> tuple[Mask, Mask]:
-    """Return the cells of tissue whose focus can be judged, and those among them that are out of focus.
+    """Return the squares of tissue whose focus can be judged, and those among them that are out of focus.
 
     The energy of the gradient over that of the Laplacian, both common measures of focus (Pech-Pacheco et al., ICPR 2000), is
     twice the square of the standard deviation of a step that was blurred by a Gaussian. It is a length, so the strength of the
@@ -116,7 +116,7 @@ def focus(small: NDArray[np.uint8], tissue: Mask, pixel_um: float) -> tuple[Mask
     gradient = _in_cells(down[1:] ** 2 + right[:, 1:] ** 2).mean(axis=2) * tissue
     laplacian = _in_cells((np.diff(down, axis=0) + np.diff(right, axis=1)) ** 2).mean(axis=2) * tissue
     gradients, laplacians, part = (
-        ndimage.uniform_filter(values, BLUR_CELLS, mode="constant")
+        ndimage.uniform_filter(values, BLUR_SQUARES, mode="constant")
         for values in (gradient, laplacian, tissue.astype(np.float32))
     )
     judged = tissue & (gradients > LEAST_GRADIENT**2 * part)
@@ -124,8 +124,8 @@ def focus(small: NDArray[np.uint8], tissue: Mask, pixel_um: float) -> tuple[Mask
     return judged, judged & blurred
 
 
-def folds(cells: NDArray[np.uint8], gaps: Density, tissue: Mask, pixel_um: float) -> Mask:
-    """Return the folded cells: long areas in which even the gaps between nuclei are much denser than in the rest of the tile.
+def folds(squares: NDArray[np.uint8], gaps: Density, tissue: Mask, pixel_um: float) -> Mask:
+    """Return the folded squares: long areas in which even the gaps between nuclei are much denser than in the rest of the tile.
 
     Folds are told by density relative to the tissue's own, as by Kothari et al. (J. Pathol. Inform. 4:22, 2013); the gaps are
     taken (``clearest``) because nests of stained nuclei are dense on the mean, but have clear gaps. A fold has the hue of the
@@ -133,10 +133,10 @@ def folds(cells: NDArray[np.uint8], gaps: Density, tissue: Mask, pixel_um: float
 
     Parameters
     ----------
-    cells : (rows, cols, 3) uint8, the mean colour of each cell.
+    squares : (rows, cols, 3) uint8, the mean colour of each square.
     gaps : (rows, cols) float32, the mean of ``clearest``.
     tissue : (rows, cols) bool.
-    pixel_um : micrometres per pixel, of which a cell has ``CELL_PX`` squared.
+    pixel_um : micrometres per pixel, of which a square has ``SQUARE_PX`` squared.
     """
     folded = np.zeros_like(tissue)
     if not tissue.any():
@@ -145,9 +145,9 @@ def folds(cells: NDArray[np.uint8], gaps: Density, tissue: Mask, pixel_um: float
     labels, _ = ndimage.label(ndimage.binary_opening(dense, np.ones((2, 2), bool)), np.ones((3, 3), bool))
     for region in _regions(labels.astype(np.int32)):
         is_here = labels == region.label
-        length, cell_um = region.axis_major_length, CELL_PX * pixel_um
-        is_long = length * cell_um >= FOLD_LENGTH_UM and length**2 >= FOLD_ELONGATION * region.area
-        if is_long and np.abs(_hue(cells[is_here]) - _hue(cells[tissue & ~dense])).sum() <= FOLD_HUE:
+        length, square_um = region.axis_major_length, SQUARE_PX * pixel_um
+        is_long = length * square_um >= FOLD_LENGTH_UM and length**2 >= FOLD_ELONGATION * region.area
+        if is_long and np.abs(_hue(squares[is_here]) - _hue(squares[tissue & ~dense])).sum() <= FOLD_HUE:
             folded |= is_here
     return folded
 
@@ -162,7 +162,7 @@ def _regions(labels: NDArray[np.int32]) -> Sequence[Any]:
 
 
 def grown(mask: Mask) -> Mask:
-    """Return a mask with the cells that touch it, at corners too."""
+    """Return a mask with the squares that touch it, at corners too."""
     return np.asarray(ndimage.binary_dilation(mask, np.ones((3, 3), bool)))
 
 
@@ -184,6 +184,6 @@ def _hue(colours: NDArray[np.uint8]) -> Density:
 
 
 def _in_cells(values: NDArray[Number]) -> NDArray[Number]:
-    """Return (h, w) values by cell, (h / 8, w / 8, 64)."""
-    rows, cols = values.shape[0] // CELL_PX, values.shape[1] // CELL_PX
-    return values.reshape(rows, CELL_PX, cols, CELL_PX).swapaxes(1, 2).reshape(rows, cols, CELL_PX**2)
+    """Return (h, w) values by square, (h / 8, w / 8, 64)."""
+    rows, cols = values.shape[0] // SQUARE_PX, values.shape[1] // SQUARE_PX
+    return values.reshape(rows, SQUARE_PX, cols, SQUARE_PX).swapaxes(1, 2).reshape(rows, cols, SQUARE_PX**2)

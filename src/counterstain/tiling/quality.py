@@ -1,7 +1,7 @@
 """What makes a tile less sure: tissue out of focus, pen marks, folds, black borders, and what cannot be decoded.
 
 The pixels of a tile come in, the shares of it that are bad come out. Nothing here knows networks, nuclei or other tiles, so the
-same pixels are judged the same by every process. All is measured at about 1 um per pixel and told of square cells of 8 um.
+same pixels are judged the same by every process. All is measured at about 1 um per pixel and told of squares of 8 um.
 """
 
 import math
@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from counterstain.geometry import Box
-from counterstain.tiling.faults import CELL_PX, Mask, black_borders, clearest, closed, focus, folds, grown, under_ink
+from counterstain.tiling.faults import SQUARE_PX, Mask, black_borders, clearest, closed, focus, folds, grown, under_ink
 from counterstain.tiling.tissue import tissue_mask
 
 PIXEL_UM = 1.0
 """Micrometres per pixel at which tiles are judged, as near as whole pixels of the tile allow."""
 
-TISSUE_GAP_CELLS = 7
-"""Clear places between pale nuclei that are narrower than these many cells (56 um) count as tissue, as on the slide's mask."""
+TISSUE_GAP_SQUARES = 7
+"""Clear places between pale nuclei narrower than this many squares (56 um) count as tissue, as on the mask of the slide."""
 
 LEAST_SHARE = 0.0001
 """The smallest share above 0 that four digits can say."""
@@ -76,15 +76,15 @@ def tile_quality(pixels: NDArray[np.uint8], mpp: float, keep: Box | None = None,
     """
     factor = max(1, round(PIXEL_UM / mpp))
     small, pixel_um = _whole_cells(np.asarray(Image.fromarray(pixels).reduce(factor))), mpp * factor
-    cells = np.asarray(Image.fromarray(small).reduce(CELL_PX))  # (rows, cols, 3)
+    squares = np.asarray(Image.fromarray(small).reduce(SQUARE_PX))  # (rows, cols, 3)
     black = black_borders(small)
     clear = clearest(small)  # (rows, cols, 3)
     ink = under_ink(clear) & ~black
-    keep, hole = keep or Box(0, 0, *pixels.shape[:2]), _touched(damaged, CELL_PX * factor, black.shape)
-    tissue = closed(tissue_mask(cells, texture_px=3), TISSUE_GAP_CELLS) & ~black & ~ink & ~hole
+    keep, hole = keep or Box(0, 0, *pixels.shape[:2]), _touched(damaged, SQUARE_PX * factor, black.shape)
+    tissue = closed(tissue_mask(squares, texture_px=3), TISSUE_GAP_SQUARES) & ~black & ~ink & ~hole
     judged, blurred = focus(small, tissue & ~grown(black | ink | hole), pixel_um)
-    folded = folds(cells, clear.mean(axis=2), tissue, pixel_um)
-    kept = _cells_of(keep, CELL_PX * factor, tissue.shape)
+    folded = folds(squares, clear.mean(axis=2), tissue, pixel_um)
+    kept = _squares_of(keep, SQUARE_PX * factor, tissue.shape)
     return TileQuality(
         tissue=_share(tissue, kept),
         blur=_share(blurred, judged & kept),
@@ -153,7 +153,7 @@ def _damaged_share(damaged: Sequence[Box], keep: Box) -> float:
 
 
 def _touched(boxes: Sequence[Box], side: int, shape: tuple[int, ...]) -> Mask:
-    """Return the cells that any of the boxes meets."""
+    """Return the squares that any of the boxes meets."""
     mask = np.zeros(shape, bool)
     for box in boxes:
         rows = slice(max(0, box.row // side), max(0, -(-box.stop_row // side)))
@@ -162,8 +162,8 @@ def _touched(boxes: Sequence[Box], side: int, shape: tuple[int, ...]) -> Mask:
     return mask
 
 
-def _cells_of(box: Box, side: int, shape: tuple[int, ...]) -> Mask:
-    """Return the cells whose centre lies in a box, and at least one row and column of them."""
+def _squares_of(box: Box, side: int, shape: tuple[int, ...]) -> Mask:
+    """Return the squares whose centre lies in a box, and at least one row and column of them."""
     mask = np.zeros(shape, bool)
     spans = zip((box.row, box.col), (box.stop_row, box.stop_col), shape, strict=True)
     first, stop = zip(*(_cells_from(start, end, side, count) for start, end, count in spans), strict=True)
@@ -183,6 +183,6 @@ def _share(part: Mask, whole: Mask) -> float:
 
 
 def _whole_cells(small: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the image with its last row and column repeated up to whole cells."""
-    rows, cols = (-side % CELL_PX for side in small.shape[:2])
+    """Return the image with its last row and column repeated up to whole squares."""
+    rows, cols = (-side % SQUARE_PX for side in small.shape[:2])
     return np.pad(small, ((0, rows), (0, cols), (0, 0)), mode="edge")
