@@ -5,15 +5,13 @@ from dataclasses import dataclass, field
 from counterstain.card import html_card
 from counterstain.cells.table import CellTable
 from counterstain.inference.bundle import Manifest
+from counterstain.panel import OUTLINE_PX
 from counterstain.scoring.base import Population, Score
 from counterstain.scoring.regions import Region
 from counterstain.slides.base import Slide
 from counterstain.stitching.maps import Maps
 from counterstain.tiling.quality import TileQualities
 from counterstain.tiling.stains import Stains
-
-OUTLINE_PX = 2
-"""Width of outlines that are seen on a screen and hide little of a nucleus."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

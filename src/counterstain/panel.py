@@ -15,6 +15,9 @@ DeepLIIF. ``distance``: depth inside the nucleus, 1 at its centre, 0 at its edge
 
 Colour = tuple[int, int, int]
 
+OUTLINE_PX = 2
+"""Width of outlines that are seen on a screen and hide little of a nucleus."""
+
 MAX_NAME = 64
 """Characters of the name of a channel."""
 

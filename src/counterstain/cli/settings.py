@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from counterstain.analysis import OUTLINE_PX
+from counterstain.panel import OUTLINE_PX
 
 Command = Callable[..., Any]
 

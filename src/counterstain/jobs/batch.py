@@ -7,7 +7,6 @@ from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from counterstain.analysis import OUTLINE_PX
 from counterstain.files import claimed
 from counterstain.inference.backend import Backend
 from counterstain.jobs.boundary import attempted
@@ -16,6 +15,7 @@ from counterstain.jobs.kept import kept_result
 from counterstain.jobs.listening import ImageListener, Listener
 from counterstain.jobs.outcome import Outcome
 from counterstain.outputs.names import formats_for, needs_modalities
+from counterstain.panel import OUTLINE_PX
 from counterstain.passes.workers import Workers
 from counterstain.pipeline import AnalyzeOptions, analyze
 from counterstain.progress import OnProgress, Progress

@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from counterstain.analysis import OUTLINE_PX
 from counterstain.cells.segment import CellOptions
 from counterstain.files import explained
 from counterstain.geometry import mpp_of_magnification
@@ -14,6 +13,7 @@ from counterstain.inference.openvino import Precision
 from counterstain.jobs.batch import Job
 from counterstain.jobs.shard import Shard
 from counterstain.outputs.names import check_formats, default_formats
+from counterstain.panel import OUTLINE_PX
 from counterstain.pipeline import AnalyzeOptions
 from counterstain.scoring.names import DEFAULT, scorers
 from counterstain.scoring.region_files import read_regions
