@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 from stained_fields import AEC, stained_field
 
-from counterstain.outputs.images.pictures import write_modality, write_overlay, write_segmentation
+from counterstain.outputs.images.pictures import _with_headline, write_modality, write_overlay, write_segmentation
 from counterstain.tiling.stains import find_stains
 
 LETTERS = {(0, 0, 0): ".", (255, 0, 0): "R", (0, 0, 255): "B", (0, 255, 0): "g", (240, 240, 240): " ", (255, 255, 255): "w"}
@@ -65,6 +65,22 @@ def test_a_stain_that_the_model_does_not_know_stands_on_the_overlay(make_analysi
     write_overlay(plain, tmp_path / "plain.png")
     write_overlay(dataclasses.replace(plain, stains=find_stains(stained_field(AEC))), tmp_path / "odd.png")
     assert (pixels_of(tmp_path / "odd.png") != pixels_of(tmp_path / "plain.png")).any()
+
+
+def rows_written(side, text):
+    grey = np.full((side, side, 3), 128, np.uint8)
+    return int((_with_headline(grey, text) != grey).any(axis=(1, 2)).sum())
+
+
+@pytest.mark.parametrize("side", [300, 1000, 3000])
+def test_a_headline_wider_than_the_picture_goes_on_in_another_line(side):
+    one, two = rows_written(side, "many words"), rows_written(side, "many words " * 12)
+    assert one < two < side / 4
+    assert one > side / 60  # letters that are read when the whole picture is looked at
+
+
+def test_a_headline_on_a_picture_narrower_than_a_word_is_no_fault():
+    assert 0 < rows_written(12, "many words") <= 12
 
 
 @pytest.mark.parametrize(("maps_mpp", "factor"), [(0.125, 2), (0.25, 1)])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from counterstain.analysis import Analysis
 from counterstain.files import replacing
@@ -21,8 +21,8 @@ BOUNDARY = (0, 255, 0)
 BACKGROUND = (0, 0, 0)
 CASING = (255, 255, 255)
 
-HEADLINE_PX = 13
-"""Height of a line of text in the font that comes with Pillow."""
+HEADLINE_PX, HEADLINE_SHARE = (13, 60), 0.025
+"""Smallest and largest height of the letters of a headline, and between them their share of the width of the picture."""
 
 COMPRESSION = 3
 """Of 9: a few per cent larger than the default of 6 and twice as fast."""
@@ -49,7 +49,7 @@ def write_overlay(analysis: Analysis, path: Path) -> None:
     """Write the slide's own pixels with red outlines round positive and blue ones round negative nuclei.
 
     Each lies within a light casing of one pixel, without which blue and red are not seen on dark brown. Where the stains are
-    not those of the model, a line of text at the top says so.
+    not those of the model, a headline says so.
     """
     maps, labels = analysis.maps, _labels(analysis)
     drawn = analysis.slide.read(Box.whole(maps.size), maps.mpp).copy()
@@ -57,15 +57,20 @@ def write_overlay(analysis: Analysis, path: Path) -> None:
     outline = wide_outline(labels, analysis.outline_px)
     drawn[outline] = coloured(labels, _class_colours(analysis))[outline]
     odd_stain = stain_warning(analysis.stains, analysis.manifest.stains) if analysis.stains else None
-    _write_png(_with_headline(drawn, odd_stain) if odd_stain else drawn, path)
+    _write_png(_with_headline(drawn, f"WARNING: {odd_stain}") if odd_stain else drawn, path)
 
 
 def _with_headline(pixels: NDArray[np.uint8], text: str) -> NDArray[np.uint8]:
-    """Return (h, w, 3) uint8 with a text over its first rows, of which as much is shown as fits."""
+    """Return (h, w, 3) uint8 with a text at its top, in black letters, cased in white, between which the tissue is seen."""
     picture = Image.fromarray(pixels)
-    draw = ImageDraw.Draw(picture)
-    draw.rectangle((0, 0, picture.width, HEADLINE_PX), fill="white")
-    draw.text((2, 1), f"WARNING: {text}", fill="red")
+    smallest, largest = HEADLINE_PX
+    font = ImageFont.load_default(min(max(smallest, HEADLINE_SHARE * picture.width), largest))
+    lines: list[str] = []
+    for word in text.split():
+        longer = f"{lines[-1]} {word}" if lines else word
+        fits = bool(lines) and font.getlength(longer) <= picture.width - 8
+        lines = [*lines[:-1], longer] if fits else [*lines, word]
+    ImageDraw.Draw(picture).text((4, 2), "\n".join(lines), "black", font, stroke_width=2, stroke_fill=CASING)
     return np.asarray(picture)
 
 
