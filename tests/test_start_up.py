@@ -44,7 +44,7 @@ LATE = {
         "counterstain.slides.slideio",
     },
     "slides/checks/trial.py": {"resource", "slideio"},
-    "tiling/faults.py": {"skimage.measure"},
+    "tiling/artifacts.py": {"skimage.measure"},
 }
 """Outside the command line: file -> what is imported inside its functions, because it is slow or not always installed."""
 

@@ -44,13 +44,13 @@ def blurred(image, sigma_um):
     return np.stack([ndimage.gaussian_filter(plane, sigma_um / MPP) for plane in np.moveaxis(image, -1, 0)], axis=-1)
 
 
-def faults(quality):
+def artifacts(quality):
     return {name: getattr(quality, name) for name in FLAGGED_SHARE}
 
 
 def test_sharp_tissue_has_no_fault():
     quality = tile_quality(photographed(tissue_density()), MPP)
-    assert faults(quality) == CLEAN
+    assert artifacts(quality) == CLEAN
     assert quality.flags == ()
     assert quality.tissue > 0.5
 
@@ -146,7 +146,7 @@ def test_a_tile_of_one_colour_has_no_tissue(level):
 def test_shares_lie_between_0_and_1_for_tiles_of_any_size(height, width, mpp, seed):
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
     quality = tile_quality(pixels, mpp)
-    assert all(0 <= share <= 1 for share in (quality.tissue, *faults(quality).values()))
+    assert all(0 <= share <= 1 for share in (quality.tissue, *artifacts(quality).values()))
     assert quality == tile_quality(np.ascontiguousarray(pixels), mpp)
 
 
@@ -191,4 +191,4 @@ def test_tissue_hidden_by_ink_is_warned_of():
 def test_real_fields_in_focus_have_no_fault(data_dir):
     for path in sorted((data_dir / "deepliif-roi").glob("*.png")):
         quality = tile_quality(np.asarray(Image.open(path).convert("RGB")), MPP)
-        assert faults(quality) == CLEAN, path.name
+        assert artifacts(quality) == CLEAN, path.name

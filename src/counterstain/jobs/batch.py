@@ -105,10 +105,10 @@ def _claimed(item: Input, job: Job, outcome: Outcome[Record], heard: ImageListen
     """Analyse one file while nobody else may write to its folder."""
     check_apart(job.out / item.name, inhabited)
     with claimed(job.out / item.name):
-        analyse_file(item, job, outcome, heard)
+        analyze_file(item, job, outcome, heard)
 
 
-def analyse_file(item: Input, job: Job, outcome: Outcome[Record], heard: ImageListener) -> None:
+def analyze_file(item: Input, job: Job, outcome: Outcome[Record], heard: ImageListener) -> None:
     """Analyse one file into its folder, unless that holds the result already."""
     folder = job.out / item.name
     remove_finished_work(folder)
@@ -118,7 +118,7 @@ def analyse_file(item: Input, job: Job, outcome: Outcome[Record], heard: ImageLi
             outcome.was_done(item.name, kept)
             return
         workers, source = job.workers_for(item.path, slide, job.mpp), as_unicode(item.path)
-        outcome.done(item.name, analyse_slide(slide, job, folder, source=source, heard=heard, workers=workers))
+        outcome.done(item.name, analyze_slide(slide, job, folder, source=source, heard=heard, workers=workers))
 
 
 def earlier_result(slide: Slide, job: Job, folder: Path) -> Record | None:
@@ -136,7 +136,7 @@ def earlier_result(slide: Slide, job: Job, folder: Path) -> Record | None:
     return kept
 
 
-def analyse_slide(
+def analyze_slide(
     slide: Slide, job: Job, folder: Path, *, source: str, heard: ImageListener, workers: Workers | None = None
 ) -> Record:
     """Analyse an open slide into ``folder`` and return the content of its ``analysis.json``.

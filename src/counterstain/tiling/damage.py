@@ -33,7 +33,7 @@ def check_damage(slide: Slide, tiles: TileQualities, mpp: float, *, most: float)
         reason = next(iter(reasons), "not found again")
         raise UnreadableSlideError(
             f"{slide.name} is damaged: {100 * share:.3g} % of what was analysed cannot be decoded, and at most "
-            f"{100 * most:g} % may be left out; the first fault: {reason}",
+            f"{100 * most:g} % may be left out; the first damage: {reason}",
             COPY_AGAIN,
             Remedy("allow more", "max_damaged_share", "0.2"),
         )

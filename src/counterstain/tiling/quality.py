@@ -1,7 +1,7 @@
-"""What makes a tile less sure: tissue out of focus, pen marks, folds, black borders, and what cannot be decoded.
+"""Quality flags of a tile: tissue out of focus, pen marks, folds, black borders, and what cannot be decoded.
 
-The pixels of a tile come in, the shares of it that are bad come out. Nothing here knows networks, nuclei or other tiles, so the
-same pixels are judged the same by every process. All is measured at about 1 um per pixel and told of squares of 8 um.
+The pixels of a tile come in, the shares of it that show an artifact come out. Nothing here knows networks, nuclei or other
+tiles, so every process judges the same pixels alike. Artifacts are looked for at about 1 um per pixel, in squares of 8 um.
 """
 
 import math
@@ -13,28 +13,28 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from counterstain.geometry import Box
-from counterstain.tiling.faults import SQUARE_PX, Mask, black_borders, clearest, closed, focus, folds, grown, under_ink
+from counterstain.tiling.artifacts import SQUARE_PX, Mask, black_borders, clearest, closed, focus, folds, grown, under_ink
 from counterstain.tiling.tissue import tissue_mask
 
 PIXEL_UM = 1.0
-"""Micrometres per pixel at which tiles are judged, as near as whole pixels of the tile allow."""
+"""Micrometres per pixel at which artifacts are looked for, as near as whole pixels of the tile allow."""
 
 TISSUE_GAP_SQUARES = 7
 """Clear places between pale nuclei narrower than this many squares (56 um) count as tissue, as on the mask of the slide."""
 
 LEAST_SHARE = 0.0001
-"""The smallest share above 0 that four digits can say."""
+"""The smallest share above 0 that four decimals can show."""
 
 FLAGGED_SHARE = {"blur": 0.25, "pen": 0.05, "fold": 0.05, "black_border": 0.05, "damaged": LEAST_SHARE}
-"""Share of a tile, or of its tissue, from which it is flagged."""
+"""Quality flag -> the share of a tile, or of its tissue, from which the tile gets it."""
 
 NOTICEABLE_SHARE = 0.05
-"""Share of the tissue of a slide from which a fault is warned of."""
+"""Share of the tissue of a slide with an artifact from which a warning says so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TileQuality:
-    """Shares of one tile in [0, 1], of four digits."""
+    """Shares of one tile that show an artifact, in [0, 1], with four decimals."""
 
     tissue: float
     """Of the tile: tissue that is not under ink."""
@@ -45,13 +45,13 @@ class TileQuality:
     fold: float
     """Of the tissue: folded."""
     black_border: float
-    """Of the tile: black without texture, as scanners fill what they did not see."""
+    """Of the tile: black without texture, with which scanners fill what they did not scan."""
     damaged: float = 0.0
-    """Of the tile: cannot be decoded, and is no tissue."""
+    """Of the tile: cannot be decoded; it counts as no tissue."""
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """Names of what is wrong with the tile, by ``FLAGGED_SHARE``."""
+        """Quality flags: the artifacts, and damage, of which the tile has at least its ``FLAGGED_SHARE``."""
         return tuple(name for name, share in FLAGGED_SHARE.items() if getattr(self, name) >= share)
 
 
@@ -60,22 +60,22 @@ TileQualities = tuple[tuple[Box, TileQuality], ...]
 
 
 def tile_quality(pixels: NDArray[np.uint8], mpp: float, keep: Box | None = None, damaged: Sequence[Box] = ()) -> TileQuality:
-    """Return what is wrong with a tile.
+    """Look for artifacts in a tile.
 
     Parameters
     ----------
     pixels : (h, w, 3) uint8 RGB, at least one pixel.
     mpp : micrometres per pixel.
-    keep : the part of the pixels that counts; the rest is looked at, as what lies beside it. None counts all.
+    keep : the part of the pixels that counts. The rest only shows what lies beside it. None counts all pixels.
     damaged : the parts that cannot be decoded; may reach beyond the pixels.
 
     Notes
     -----
-    The four kinds are those of HistoQC (Janowczyk et al., JCO Clin. Cancer Inform. 3:1-7, 2019). Each has a function below that
-    says how it is found. A tile without tissue has nothing that is out of focus or folded.
+    The four artifacts are those of HistoQC (Janowczyk et al., JCO Clin. Cancer Inform. 3:1-7, 2019). Each has a function in
+    ``artifacts`` that says how it is found. A tile without tissue has nothing that is out of focus or folded.
     """
     factor = max(1, round(PIXEL_UM / mpp))
-    small, pixel_um = _whole_cells(np.asarray(Image.fromarray(pixels).reduce(factor))), mpp * factor
+    small, pixel_um = _whole_squares(np.asarray(Image.fromarray(pixels).reduce(factor))), mpp * factor
     squares = np.asarray(Image.fromarray(small).reduce(SQUARE_PX))  # (rows, cols, 3)
     black = black_borders(small)
     clear = clearest(small)  # (rows, cols, 3)
@@ -117,15 +117,15 @@ def damaged_share(tiles: Iterable[tuple[Box, TileQuality]]) -> float:
 
 
 def quality_warnings(tiles: Iterable[tuple[Box, TileQuality]]) -> tuple[str, ...]:
-    """Return what to tell people: any damage, and each fault that ``NOTICEABLE_SHARE`` of the tissue of all tiles has."""
+    """Return what to tell people: any damage, and each artifact that ``NOTICEABLE_SHARE`` of the tissue of all tiles has."""
     tiles = tuple(tiles)
-    faults = {
+    artifacts = {
         "blur": "is out of focus: nuclei in it are missed or joined",
         "fold": "is folded: nuclei in it lie over each other",
         "pen": "is under or beside pen marks, which are taken for stain",
     }
     noticed = (
-        f"{100 * share:.0f} % of the tissue {faults[name]}; the scores are less sure"
+        f"{100 * share:.0f} % of the tissue {artifacts[name]}; the scores are less sure"
         for name, share in tissue_shares(tiles).items()
         if share >= NOTICEABLE_SHARE
     )
@@ -166,12 +166,12 @@ def _squares_of(box: Box, side: int, shape: tuple[int, ...]) -> Mask:
     """Return the squares whose centre lies in a box, and at least one row and column of them."""
     mask = np.zeros(shape, bool)
     spans = zip((box.row, box.col), (box.stop_row, box.stop_col), shape, strict=True)
-    first, stop = zip(*(_cells_from(start, end, side, count) for start, end, count in spans), strict=True)
+    first, stop = zip(*(_squares_from(start, end, side, count) for start, end, count in spans), strict=True)
     mask[first[0] : stop[0], first[1] : stop[1]] = True
     return mask
 
 
-def _cells_from(start: int, end: int, side: int, count: int) -> tuple[int, int]:
+def _squares_from(start: int, end: int, side: int, count: int) -> tuple[int, int]:
     first, stop = (min(max(math.ceil(pixel / side - 0.5), 0), count) for pixel in (start, end))
     return (first, stop) if first < stop else (nearest := min(start // side, count - 1), nearest + 1)
 
@@ -182,7 +182,7 @@ def _share(part: Mask, whole: Mask) -> float:
     return round(int(np.count_nonzero(part & whole)) / count, 4) if count else 0.0
 
 
-def _whole_cells(small: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _whole_squares(small: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return the image with its last row and column repeated up to whole squares."""
     rows, cols = (-side % SQUARE_PX for side in small.shape[:2])
     return np.pad(small, ((0, rows), (0, cols), (0, 0)), mode="edge")

@@ -1,6 +1,7 @@
-"""Find in a tile what makes it less sure: each function returns the squares of the tile that have one fault.
+"""Find artifacts of tissue and scanner in a tile: ink, folds, blur and black borders, each by a function of its own.
 
-A square has sides of ``SQUARE_PX`` pixels of about 1 um. Nothing here knows how many such squares make a tile bad.
+A function returns the squares of the tile that show its artifact. A square has sides of ``SQUARE_PX`` pixels of about 1 um. How
+many such squares flag a tile is not decided here.
 """
 
 from collections.abc import Sequence
@@ -69,8 +70,8 @@ def black_borders(small: NDArray[np.uint8]) -> Mask:
 
     Dark nuclei and pigment have texture, and are smaller than two squares.
     """
-    brightest = _in_cells(small.max(axis=2))
-    darkest = _in_cells(small.min(axis=2))
+    brightest = _in_squares(small.max(axis=2))
+    darkest = _in_squares(small.min(axis=2))
     black = (brightest.max(axis=2) <= BLACK_LEVEL) & (np.ptp(brightest, axis=2) <= BLACK_RANGE)
     return _opened(black & (np.ptp(darkest, axis=2) <= BLACK_RANGE), 2)
 
@@ -82,7 +83,7 @@ def clearest(small: NDArray[np.uint8]) -> Density:
     """
     rank = SQUARE_PX**2 // 10
     planes = np.moveaxis(optical_density(small), -1, 0)
-    return np.stack([np.partition(_in_cells(plane), rank, axis=2)[..., rank] for plane in planes], axis=-1)
+    return np.stack([np.partition(_in_squares(plane), rank, axis=2)[..., rank] for plane in planes], axis=-1)
 
 
 def under_ink(clear: Density) -> Mask:
@@ -113,8 +114,8 @@ def focus(small: NDArray[np.uint8], tissue: Mask, pixel_um: float) -> tuple[Mask
     """
     grey = np.pad(np.asarray(Image.fromarray(small).convert("L"), np.float32), 1, mode="edge")
     down, right = np.diff(grey[:, 1:-1], axis=0), np.diff(grey[1:-1], axis=1)
-    gradient = _in_cells(down[1:] ** 2 + right[:, 1:] ** 2).mean(axis=2) * tissue
-    laplacian = _in_cells((np.diff(down, axis=0) + np.diff(right, axis=1)) ** 2).mean(axis=2) * tissue
+    gradient = _in_squares(down[1:] ** 2 + right[:, 1:] ** 2).mean(axis=2) * tissue
+    laplacian = _in_squares((np.diff(down, axis=0) + np.diff(right, axis=1)) ** 2).mean(axis=2) * tissue
     gradients, laplacians, part = (
         ndimage.uniform_filter(values, BLUR_SQUARES, mode="constant")
         for values in (gradient, laplacian, tissue.astype(np.float32))
@@ -183,7 +184,7 @@ def _hue(colours: NDArray[np.uint8]) -> Density:
     return np.asarray(density / max(float(density.sum()), 1e-6))
 
 
-def _in_cells(values: NDArray[Number]) -> NDArray[Number]:
+def _in_squares(values: NDArray[Number]) -> NDArray[Number]:
     """Return (h, w) values by square, (h / 8, w / 8, 64)."""
     rows, cols = values.shape[0] // SQUARE_PX, values.shape[1] // SQUARE_PX
     return values.reshape(rows, SQUARE_PX, cols, SQUARE_PX).swapaxes(1, 2).reshape(rows, cols, SQUARE_PX**2)
