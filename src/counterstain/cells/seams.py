@@ -18,7 +18,7 @@ from counterstain.cells.table import COLUMNS, Cells, Thresholds
 from counterstain.geometry import Box, Size
 
 BLOCK_PX = 1024
-"""Side of a block: one is decoded in 150 MB. Larger blocks read less halo but no longer fit in a processor's cache."""
+"""Side of a block, which takes 150 MB to decode. Larger blocks read less halo but no longer fit in a processor's cache."""
 
 DecodeBox = Callable[[Box], Nuclei]
 """Decodes the maps within a box; labels are (h, w) of the box."""
@@ -29,12 +29,12 @@ class Piece:
     """The nuclei that one block owns."""
 
     box: Box
-    """What the labels cover: no more than the nuclei do."""
+    """The part of the slide that the labels cover: the smallest that holds all of the nuclei."""
     nuclei: Nuclei
 
 
 def blocks(size: Size, block_px: int = BLOCK_PX) -> Iterator[Box]:
-    """Return the cells of the lattice of blocks, anchored at (0, 0) and cut to the slide, row by row."""
+    """Return the blocks of a slide row by row: squares from (0, 0) on, the last ones as narrow as the slide leaves them."""
     return Box.whole(size).split(block_px)
 
 
@@ -47,11 +47,11 @@ def cut_block(decode: DecodeBox, block: Box, size: Size, halo_px: int, *, most_w
     block : inside the slide.
     size : of the maps of the whole slide.
     halo_px : what is added on each side.
-    most_widths : how many times that is added on the sides where a nucleus of the block is cut. What is cut even then is left
-        out.
+    most_widths : how many times ``halo_px`` is added instead on a side where the halo cuts a nucleus of the block. A nucleus
+        that is cut even then is left out.
     """
-    whole, margins = Box.whole(size), np.full(4, halo_px)
-    while True:
+    whole, margins = Box.whole(size), np.full(4, halo_px)  # top, bottom, left, right
+    while True:  # five rounds at most: each widens the sides that still cut a nucleus, and a side only once
         box = _extended(block, margins).intersection(whole)
         nuclei = _owned(decode(box), box, block)
         cut = _cut_sides(nuclei.labels, box, whole)
@@ -63,7 +63,7 @@ def cut_block(decode: DecodeBox, block: Box, size: Size, halo_px: int, *, most_w
 
 def no_wider(nuclei: Nuclei, limit_px: int) -> Nuclei:
     """Return the nuclei without those that are higher or wider than a limit."""
-    boxes = ndimage.find_objects(nuclei.labels)
+    boxes = ndimage.find_objects(nuclei.labels)  # one pair of slices for each label
     sides = np.array([[rows.stop - rows.start, cols.stop - cols.start] for rows, cols in boxes], np.int64).reshape(-1, 2)
     return _without(nuclei, np.flatnonzero((sides > limit_px).any(axis=1)) + 1)
 
@@ -90,8 +90,8 @@ def joined(parts: Sequence[Cells], thresholds: Thresholds) -> Cells:
 
 
 def _cropped(nuclei: Nuclei, box: Box) -> Piece:
-    """Return the nuclei in the smallest box that holds them, so that what measures them passes over no empty halo."""
-    rows, cols = (np.flatnonzero(nuclei.labels.any(axis=axis)) for axis in (1, 0))
+    """Return the nuclei in the smallest box that holds them, so that measuring them spends no time on an empty halo."""
+    rows, cols = (np.flatnonzero(nuclei.labels.any(axis=axis)) for axis in (1, 0))  # those that hold any nucleus
     if not len(rows):
         return Piece(box=Box(box.row, box.col, 0, 0), nuclei=Nuclei(labels=nuclei.labels[:0, :0], p_positive=nuclei.p_positive))
     part = Box(int(rows[0]), int(cols[0]), int(np.ptp(rows)) + 1, int(np.ptp(cols)) + 1)
@@ -100,8 +100,9 @@ def _cropped(nuclei: Nuclei, box: Box) -> Piece:
 
 
 def _owned(nuclei: Nuclei, box: Box, block: Box) -> Nuclei:
+    """Return the nuclei of a box whose first pixel lies in its block."""
     rows, cols = _first_pixels(nuclei)
-    core = block.shifted(-box.row, -box.col)
+    core = block.shifted(-box.row, -box.col)  # the block in pixels of the labels
     inside = (rows >= core.row) & (rows < core.stop_row) & (cols >= core.col) & (cols < core.stop_col)
     return _without(nuclei, np.flatnonzero(~inside) + 1)
 
@@ -111,8 +112,8 @@ def _without(nuclei: Nuclei, labels: NDArray[np.integer]) -> Nuclei:
     if not len(labels):
         return nuclei
     keep = np.ones(len(nuclei.p_positive) + 1, dtype=np.bool_)
-    keep[labels] = False
-    remaining, kept = numbered_by_first_pixel(nuclei.labels * keep[nuclei.labels])
+    keep[labels] = False  # by label; entry 0 is the background
+    remaining, kept = numbered_by_first_pixel(nuclei.labels * keep[nuclei.labels])  # what is dropped becomes 0
     return Nuclei(labels=remaining, p_positive=nuclei.p_positive[kept - 1])
 
 

@@ -1,4 +1,4 @@
-"""Read a box of a slide at another resolution, anti-aliased, so that pieces fit together.
+"""Read a box of a slide at another resolution, anti-aliased, so that boxes read one by one fit together.
 
 Target pixel (r, c) covers source rows [r * factor, (r + 1) * factor), and columns likewise, whatever box it is read in.
 """
@@ -50,13 +50,15 @@ def read_resampled(read: ReadSource, source: Size, factors: Factors, box: Box) -
 
 
 def _resample(read: ReadSource, source: Size, factors: Factors, box: Box) -> NDArray[np.uint8]:
-    """Resize the covered source pixels and a halo that the filter reaches; past the source's edge its last pixels go on."""
+    """Resize the source pixels under a box and a halo that the filter reaches; beyond the source its edge is repeated."""
     down, across = factors
+    # A pixel more than the filter needs, so that it sees whole pixels where the box begins within one.
     halo_rows, halo_cols = (math.ceil(FILTER_REACH * max(factor, 1)) + 1 for factor in factors)
     row, col = math.floor(box.row * down) - halo_rows, math.floor(box.col * across) - halo_cols
     stop_row, stop_col = math.ceil(box.stop_row * down) + halo_rows, math.ceil(box.stop_col * across) + halo_cols
     crop = read_extended(read, source, Box(row, col, stop_row - row, stop_col - col))
     # Across, then down, each on its own: Pillow picks the order by the shape, and rounds to whole grey levels in between.
+    # The box may begin within a source pixel, so Pillow is told where, in fractions of pixels of the crop.
     wide = (box.col * across - col, 0, box.stop_col * across - col, crop.shape[0])
     narrowed = Image.fromarray(crop).resize((box.width, crop.shape[0]), _FILTER, box=wide)
     tall = (0, box.row * down - row, box.width, box.stop_row * down - row)
@@ -64,7 +66,7 @@ def _resample(read: ReadSource, source: Size, factors: Factors, box: Box) -> NDA
 
 
 def read_extended(read: ReadSource, source: Size, box: Box) -> NDArray[np.uint8]:
-    """Read a box that meets the source and may reach outside, where the source's edge goes on."""
+    """Return the (h, w, 3) uint8 pixels of a box that meets the source; outside the source its edge is repeated."""
     inside = box.intersection(Box.whole(source))
     above, left = inside.row - box.row, inside.col - box.col
     below, right = box.stop_row - inside.stop_row, box.stop_col - inside.stop_col
