@@ -9,6 +9,7 @@ import pytest
 
 from counterstain.cli import inventory
 from counterstain.cli import main as main_module
+from counterstain.cli.demo_fields import FIELD_SEED
 from counterstain.errors import BundleError
 from counterstain.extras import install_command
 from counterstain.inference import names as backend_names
@@ -93,6 +94,14 @@ def test_the_demo_analyses_two_images_and_can_be_run_again(run, folder):
     assert all(int(line.split()[1]) > 20 for line in lines[1:3])
     assert (folder / "counterstain-demo" / "synthetic" / "overlay.png").is_file()
     assert "stained in the cytoplasm" in result.stdout
+
+
+def test_a_demo_whose_field_was_drawn_from_another_seed_is_replaced(run, folder):
+    run("demo", "--bundle", "classical")
+    record = folder / "counterstain-demo" / "synthetic" / "analysis.json"
+    record.write_text(record.read_text().replace(f"seed {FIELD_SEED}", "seed 1"))
+    assert run("demo", "--bundle", "classical").exit_code == 0
+    assert f"seed {FIELD_SEED}" in record.read_text()
 
 
 def test_the_demo_gives_no_advice_that_it_cannot_follow(run, folder):

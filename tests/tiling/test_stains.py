@@ -11,7 +11,7 @@ from counterstain.slides.base import Resolution
 from counterstain.tiling.colours import as_stain
 from counterstain.tiling.glass import find_tissue
 from counterstain.tiling.stain_sample import BOX_PX, MOST_BOXES, stain_sample, stains_of
-from counterstain.tiling.stains import HEMATOXYLIN_AND_DAB, find_stains, stain_warning
+from counterstain.tiling.stains import HEMATOXYLIN_AND_DAB, LEAST_STAINED, find_stains, stain_warning
 
 ON_A_DARK_GROUND = 255 - stained_field(side=200)
 
@@ -72,6 +72,13 @@ def test_too_little_stain_is_no_fault(pixels):
     assert stain_warning(stains, HEMATOXYLIN_AND_DAB) is None
 
 
+def test_some_nuclei_of_another_colour_are_too_little_to_tell():
+    few = stained_field(AEC)[:30, :30]
+    assert 0.1 < find_stains(few).stained_share < LEAST_STAINED / 30**2
+    assert find_stains(few).verdict == "undetermined"
+    assert find_stains(stained_field(AEC)).verdict == "unknown"
+
+
 @pytest.mark.parametrize("chromogen", [DAB, HEMATOXYLIN], ids=["all positive", "all negative"])
 def test_one_stain_alone_is_known(chromogen):
     assert find_stains(stained_field(chromogen, chromogen)).verdict == "known"
@@ -79,6 +86,10 @@ def test_one_stain_alone_is_known(chromogen):
 
 def test_a_dark_ground_is_no_bright_field_image():
     assert find_stains(ON_A_DARK_GROUND).verdict == "not_bright_field"
+
+
+def test_a_dark_ground_may_be_a_little_brown():
+    assert find_stains(255 - stained_field(side=200, white=(165, 178, 190))).verdict == "not_bright_field"
 
 
 def test_a_grey_image_is_no_bright_field_image():

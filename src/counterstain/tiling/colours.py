@@ -30,7 +30,7 @@ ALL_DARK, DARK_SHARE, RATHER_DARK_SHARE, GLASS_SHARE = 0.75, 0.6, 0.4, 0.15
 """Share of very dark pixels from which an image is one on a dark ground whatever else it is, of dark ones from which it is and
 from which it may be, if they are smooth, and of bright ones from which it cannot."""
 
-DARK_ROUGHNESS, DARK_BROWN = 0.7, 0.2
+DARK_ROUGHNESS, DARK_BROWN = 0.7, 0.28
 """On a dark ground, the darkest quarter is smoother than the brightest (in tissue it is up to 30 times as rough), and is not
 brown, as it is where DAB fills the image."""
 

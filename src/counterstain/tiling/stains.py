@@ -52,7 +52,11 @@ LOOKS_LIKE: dict[Hue, str] = {
 }
 
 LEAST_PIXELS = 60
-"""Stained pixels below which nothing can be said: a nucleus or two."""
+"""Pixels below which an end, or what is dense, is not looked at: a nucleus or two."""
+
+LEAST_STAINED = 350
+"""Stained pixels below which nothing can be said: some seven nuclei. Of fewer, in clean squares of 64 um, some looked red or
+green."""
 
 WARM, COOL = -0.1, 0.1
 """Redness below which a pixel shows a brown or red stain, and above which a blue or green one."""
@@ -82,12 +86,13 @@ Clean images have up to 0.08 and 0.01."""
 GREEN_ANGLE_DEG, GREEN_END_BELOW = 13.0, -0.25
 """A cool end is green when its hue is below this angle (hematoxylin has 18 to 60) and it lies so far below the line."""
 
-DENSE, DARK = 0.25, 0.4
-"""Mean optical density of dense pixels, and of dark ones, which show a black chromogen best."""
+DENSE, DARK, LEAST_DARK = 0.25, 0.4, 150
+"""Mean optical density of dense pixels, and of dark ones, which show a black chromogen best where there are at least so many:
+of fewer, in clean squares of 64 um, up to 0.54 have no hue."""
 
-NEUTRAL, BLACK_SHARE, BROWN_SHARE = 0.1, 0.5, 0.05
-"""A pixel so near to grey has no hue; a chromogen is black where so many of the dark pixels have none, and fewer than the last
-of all are warm. Dark DAB has no hue in places, but is brown in others."""
+NEUTRAL, BLACK_SHARE, BROWN_SHARE = 0.1, 0.35, 0.05
+"""A pixel so near to grey has no hue; a chromogen is black where so many of the dark pixels have none (in clean images up to
+0.19), and fewer than the last of all are warm. Dark DAB has no hue in places, but is brown in others."""
 
 COLOURLESS = 0.06
 """Distance from grey of nine tenths of the stained pixels in an image without colour; clean images have at least 0.17."""
@@ -158,7 +163,7 @@ def find_stains(pixels: NDArray[np.uint8], known: tuple[str, ...] = HEMATOXYLIN_
             background=ground,
             stained_share=share,
         )
-    if len(colours) < LEAST_PIXELS:
+    if len(colours) < LEAST_STAINED:
         return Stains(
             verdict="undetermined", reason="there is too little stain to tell", background=ground, stained_share=share
         )
@@ -240,6 +245,6 @@ def _is_purple(colours: Colours) -> bool:
 
 def _is_black(colours: Colours) -> bool:
     dark = colours.where(colours.density > DARK)
-    if len(dark) < LEAST_PIXELS or np.mean(colours.red < WARM) > BROWN_SHARE:
+    if len(dark) < LEAST_DARK or np.mean(colours.red < WARM) > BROWN_SHARE:
         return False
     return bool(np.mean(dark.greyness() < NEUTRAL) > BLACK_SHARE)
