@@ -11,15 +11,21 @@ import pytest
 from PIL import Image
 
 import counterstain
+from counterstain.outputs.names import FORMATS
 
 PACKAGE = Path(counterstain.__file__).parent
 
 LATE = {
+    "analysis.py": {"counterstain.card"},
     "inference/openvino.py": {"openvino"},
     "inference/weights.py": {"fcntl"},
     "jobs/analyzing.py": {"counterstain.jobs.spreading"},
+    "outputs/images/pictures.py": {"PIL"},
     "outputs/names.py": {
+        "counterstain.outputs.images.density",
+        "counterstain.outputs.images.ome_tiff",
         "counterstain.outputs.images.ome_zarr",
+        "counterstain.outputs.tables.deepliif_cells",
         "counterstain.outputs.tables.h5ad",
         "counterstain.outputs.tables.parquet",
         "counterstain.outputs.tables.spatialdata",
@@ -39,6 +45,11 @@ LATE = {
     "passes/workers.py": {"counterstain.stitching.store"},
     "results/opening.py": {"counterstain.outputs.images.ome_zarr", "counterstain.outputs.tables.parquet"},
     "slides/opening.py": {
+        "counterstain.slides.checks.tiff_headers",
+        "counterstain.slides.checks.trial",
+        "counterstain.slides.openslide",
+        "counterstain.slides.tiff",
+        "counterstain.slides.tiled_tiff",
         "counterstain.slides.zarrs.ome_zarr",
         "counterstain.slides.zarrs.places",
         "counterstain.slides.slideio",
@@ -121,14 +132,36 @@ def tile(tmp_path_factory):
     return path
 
 
+CORE = ("modalities", "segmentation", "overlay", "ome-tiff", "csv", "geojson", "tiles", "json")
+"""What is written when nothing is asked for and no extra is installed."""
+
+SLOW = {"dask", "distributed", "h5py", "matplotlib", "pandas", "rich", "slideio", "torch", "zarr", "anndata", "openvino"}
+OF_SLIDES = {"multiprocessing", "openslide", "xml"}
+UNUSED = {"PIL.ImageDraw", "PIL.ImageFont", "PIL.TiffImagePlugin", "PIL.PdfImagePlugin", "skimage.segmentation.boundaries"}
+"""Of packages that are needed: what is for other slides, other formats and warnings."""
+
+
+def named(formats):
+    return [word for name in formats for word in ("--format", name)]
+
+
 def test_an_analysis_imports_nothing_that_it_does_not_need(tile, tmp_path):
     modules = modules_after("analyze", tile, "--mpp", "0.25", "--bundle", "classical", "--out", tmp_path / "out", "-q")
-    slow = {"dask", "distributed", "h5py", "matplotlib", "pandas", "rich", "slideio", "torch", "zarr", "anndata", "openvino"}
-    assert tops(modules).isdisjoint(slow)
+    assert tops(modules).isdisjoint(SLOW)
     assert modules.isdisjoint({"skimage.measure._regionprops", "scipy.optimize", "scipy.stats", "scipy.signal"})
-    assert len(modules) < 1050
+
+
+def test_a_png_needs_no_reader_of_slides_and_few_modules(tile, tmp_path):
+    modules = modules_after("analyze", tile, "--mpp", "0.25", *named(CORE), "--out", tmp_path / "out", "-q")
+    assert tops(modules).isdisjoint(SLOW | OF_SLIDES | {"pyarrow"})
+    assert modules.isdisjoint(UNUSED)
+    assert len(modules) < 900
+
+
+def test_the_formats_of_a_core_install_are_known():
+    assert {name for name, form in FORMATS.items() if form.is_default and not form.needs} == set(CORE)
 
 
 def test_an_analysis_without_tables_needs_no_arrow(tile, tmp_path):
     arguments = ("--mpp", "0.25", "--bundle", "classical", "--format", "csv", "--out", tmp_path / "out", "-q")
-    assert tops(modules_after("analyze", tile, *arguments)).isdisjoint({"pyarrow", "pandas"})
+    assert tops(modules_after("analyze", tile, *arguments)).isdisjoint({"pyarrow", "pandas", "tifffile"})

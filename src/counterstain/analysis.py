@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 
-from counterstain.card import html_card
 from counterstain.cells.table import CellTable
 from counterstain.inference.bundle import Manifest
 from counterstain.panel import OUTLINE_PX
@@ -47,6 +46,8 @@ class Analysis:
 
     def _repr_html_(self) -> str:
         """Return what Jupyter shows: the picture with its nuclei, the scores and the warnings."""
+        from counterstain.card import html_card
+
         return html_card(self.slide, self.cells, self.scores, self.warnings, title=self.slide.name)
 
     @property

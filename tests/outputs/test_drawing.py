@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from skimage.draw import polygon
+from skimage.segmentation import find_boundaries
 
 from counterstain.cells.table import COLUMNS, Cells
 from counterstain.geometry import Box
@@ -20,6 +21,12 @@ def blob(seed):
     rng = np.random.default_rng(seed)
     angles = np.linspace(0, 2 * np.pi, 12, endpoint=False)
     return 12 + rng.uniform(2, 11, 12)[:, None] * np.stack([np.sin(angles), np.cos(angles)], axis=1)
+
+
+@given(st.integers(0, 2**32 - 1), st.tuples(st.integers(1, 12), st.integers(1, 12)), st.integers(1, 4))
+def test_outline_pixels_are_the_inner_boundaries_of_scikit_image(seed, shape, most):
+    labels = np.random.default_rng(seed).integers(0, most, shape, np.int32, endpoint=True)
+    np.testing.assert_array_equal(outline_pixels(labels), find_boundaries(labels, connectivity=1, mode="inner"))
 
 
 @given(st.lists(st.integers(0, 2**32 - 1), max_size=4), st.sampled_from([0.5, 1.0, 1.3, 2.0]))

@@ -10,10 +10,10 @@ from PIL import Image
 
 from counterstain.errors import MissingResolutionError, UnreadableSlideError
 from counterstain.geometry import Box, Size
-from counterstain.slides import opening
 from counterstain.slides import openslide as openslide_module
 from counterstain.slides.base import Resolution
 from counterstain.slides.opening import SLIDE_SUFFIXES, as_unicode, open_slide, slide_name
+from counterstain.slides.openslide import OpenSlideSlide
 
 RGB = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
 
@@ -38,7 +38,7 @@ class TestWholeSlide(SlideConformance):
     @pytest.fixture
     def slide(self, tmp_path):
         slide = open_slide(_aperio(tmp_path / "a.svs", "|AppMag = 20|MPP = 0.4990"))
-        assert isinstance(slide, opening.OpenSlideSlide)
+        assert isinstance(slide, OpenSlideSlide)
         yield slide
         slide.close()
 

@@ -66,7 +66,7 @@ def test_a_name_that_is_no_text_reaches_the_helper(tmp_path):
 
 def test_every_whole_slide_is_tried_before_it_is_opened(slide, monkeypatch):
     tried = []
-    monkeypatch.setattr("counterstain.slides.opening.check_survives", tried.append)
+    monkeypatch.setattr("counterstain.slides.checks.trial.check_survives", tried.append)
     open_slide(slide).close()
     assert tried == [slide]
 

@@ -50,7 +50,7 @@ Line = Annotated[str, Field(max_length=1000), AfterValidator(_printable)]
 class WeightFile(BaseModel):
     """One file of weights, relative to the manifest."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     file: str = Field(max_length=300)
     sha256: Annotated[str, Field(max_length=64), AfterValidator(_printable)]
@@ -74,7 +74,7 @@ _Area = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 class Normalisation(BaseModel):
     """The network reads ``(x - mean) / std`` for RGB x in [0, 1]."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     mean: tuple[_Shift, _Shift, _Shift] = (0.5, 0.5, 0.5)
     std: tuple[_Scale, _Scale, _Scale] = (0.5, 0.5, 0.5)
@@ -83,7 +83,7 @@ class Normalisation(BaseModel):
 class Manifest(BaseModel):
     """Everything about a model that is not a weight."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     format_version: Literal[1] = 1
     name: Line

@@ -8,11 +8,8 @@ from pathlib import Path
 from counterstain.analysis import Analysis
 from counterstain.errors import OutputError, UsageError
 from counterstain.extras import missing, needs
-from counterstain.outputs.images.density import write_density
-from counterstain.outputs.images.ome_tiff import write_ome_tiff
 from counterstain.outputs.images.pictures import write_modality, write_overlay, write_segmentation
 from counterstain.outputs.tables.cells_csv import write_csv
-from counterstain.outputs.tables.deepliif_cells import write_deepliif_cells
 from counterstain.outputs.tables.geojson import write_geojson, write_geojson_gz
 from counterstain.outputs.tables.tiles import write_tiles
 from counterstain.panel import Panel
@@ -56,6 +53,12 @@ def _modalities(panel: Panel) -> dict[str, Writer]:
     return {f"{channel.name}.png": partial(write_modality, channel_name=channel.name) for channel in panel.modalities}
 
 
+def _write_ome_tiff(analysis: Analysis, path: Path) -> None:
+    from counterstain.outputs.images.ome_tiff import write_ome_tiff
+
+    write_ome_tiff(analysis, path)
+
+
 def _write_parquet(analysis: Analysis, path: Path) -> None:
     from counterstain.outputs.tables.parquet import write_parquet
 
@@ -80,7 +83,15 @@ def _write_spatialdata(analysis: Analysis, path: Path) -> None:
     write_spatialdata(analysis, path)
 
 
+def _write_deepliif_cells(analysis: Analysis, path: Path) -> None:
+    from counterstain.outputs.tables.deepliif_cells import write_deepliif_cells
+
+    write_deepliif_cells(analysis, path)
+
+
 def _densities(_: Panel) -> dict[str, Writer]:
+    from counterstain.outputs.images.density import write_density
+
     files = {"density.png": False, "positive_density.png": True}
     return {name: partial(write_density, only_positive=positive) for name, positive in files.items()}
 
@@ -92,7 +103,7 @@ FORMATS: dict[str, Format] = {
     ),
     "overlay": Format(description="outlines on the input", writers=lambda _: {"overlay.png": write_overlay}, is_picture=True),
     "ome-tiff": Format(
-        description="all inferred planes", writers=lambda _: {"modalities.ome.tiff": write_ome_tiff}, is_bulky=True
+        description="all inferred planes", writers=lambda _: {"modalities.ome.tiff": _write_ome_tiff}, is_bulky=True
     ),
     "csv": Format(description="one row per nucleus", writers=lambda _: {"cells.csv": write_csv}),
     "geojson": Format(description="outlines for QuPath", writers=lambda _: {"cells.geojson": write_geojson}),
@@ -129,7 +140,7 @@ FORMATS: dict[str, Format] = {
     "density": Format(description="where nuclei are dense, on a thumbnail", writers=_densities, is_default=False),
     "deepliif": Format(
         description="cell data as the published DeepLIIF software writes them",
-        writers=lambda _: {"cells.deepliif.json": write_deepliif_cells},
+        writers=lambda _: {"cells.deepliif.json": _write_deepliif_cells},
         is_picture=True,
         is_default=False,
     ),

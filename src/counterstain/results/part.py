@@ -13,7 +13,7 @@ from counterstain.files import replacing
 class Part(BaseModel):
     """A part of a record. What a later version adds is kept as it is; what has the wrong type is refused."""
 
-    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True, defer_build=True)  # built when it is used, on its own
 
 
 def as_json(part: Part) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""From a path to an open ``Slide``: the content says which reader, the suffix does not."""
+"""From a path to an open ``Slide``: the content says which reader, the suffix does not.
+
+Readers of slides are imported when a slide is met: a PNG or a JPEG needs none of them.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,15 +12,10 @@ from counterstain.extras import require
 from counterstain.geometry import DEFAULT_MPP, Size
 from counterstain.slides.array import ArraySlide
 from counterstain.slides.base import WHOLE_FILE, Origin, Resolution, Slide
-from counterstain.slides.checks.tiff_headers import check_tiff_headers
-from counterstain.slides.checks.trial import check_survives
 from counterstain.slides.choosing import Candidate, choose, of_full_size
-from counterstain.slides.openslide import OpenSlideSlide, is_whole_slide, opens, stated_by_openslide
 from counterstain.slides.pixel_size import Stated, resolution_of
 from counterstain.slides.raster import Decoded, decode_raster
 from counterstain.slides.sniffing import kind_of
-from counterstain.slides.tiff import candidates_of_tiff, decode_tiff, headers_of_tiff
-from counterstain.slides.tiled_tiff import TiledTiffSlide, reads_in_pieces
 from counterstain.slides.turning import with_turn
 from counterstain.slides.white_level import with_white
 
@@ -96,6 +94,8 @@ def full_size_series(path: Path) -> list[int]:
     if reader in ("zarr", "slideio"):
         candidates = _listing(path, reader)
     elif reader == "tiff":
+        from counterstain.slides.tiff import candidates_of_tiff
+
         candidates = candidates_of_tiff(path)
     else:
         return [0]
@@ -140,13 +140,18 @@ class Wanted:
 def _reader_of(path: Path) -> Reader:
     """Return which reader a file is for, once its headers are checked and the native readers have survived it."""
     kind = kind_of(path)
+    if kind in ("raster", "zarr"):
+        return kind
+    from counterstain.slides.checks.tiff_headers import check_tiff_headers
+    from counterstain.slides.checks.trial import check_survives
+    from counterstain.slides.openslide import is_whole_slide, opens
+
     if kind == "tiff":
         check_tiff_headers(path)
-    if kind not in ("raster", "zarr"):
-        check_survives(path)
-    if kind == "zarr" or (kind == "slideio" and not opens(path)):
+    check_survives(path)
+    if kind == "slideio" and not opens(path):
         return kind
-    if kind != "raster" and is_whole_slide(path):
+    if is_whole_slide(path):
         return "openslide"
     return "tiff" if kind == "tiff" else "raster"
 
@@ -183,11 +188,16 @@ def _listing(path: Path, reader: Reader) -> list[Candidate]:
 
 
 def _open_whole_slide(wanted: Wanted) -> Slide:
+    from counterstain.slides.openslide import OpenSlideSlide, stated_by_openslide
+
     resolution = wanted.resolution(stated_by_openslide(wanted.path))
     return OpenSlideSlide(wanted.path, name=wanted.name(), resolution=resolution)
 
 
 def _open_tiff(wanted: Wanted) -> Slide:
+    from counterstain.slides.tiff import decode_tiff, headers_of_tiff
+    from counterstain.slides.tiled_tiff import TiledTiffSlide, reads_in_pieces
+
     path = wanted.path
     image, origin = headers_of_tiff(path, wanted.series)
     if reads_in_pieces(image):

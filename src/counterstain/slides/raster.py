@@ -13,7 +13,19 @@ from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageFile, ImageOps
+from PIL import (
+    BmpImagePlugin,
+    ExifTags,
+    GifImagePlugin,
+    Image,
+    ImageFile,
+    ImageOps,
+    Jpeg2KImagePlugin,
+    JpegImagePlugin,
+    PngImagePlugin,
+    PpmImagePlugin,
+    WebPImagePlugin,
+)
 
 from counterstain.errors import UnreadableSlideError, UnsupportedSlideError
 from counterstain.images import to_rgb
@@ -26,6 +38,17 @@ MAX_RASTER_PIXELS = 250_000_000
 """Images with more pixels are not decoded: in memory, with the copies that are made of them, or as decompression bombs."""
 
 RASTER_FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "JPEG2000", "PPM")
+
+PLUGINS = (
+    PngImagePlugin,
+    JpegImagePlugin,
+    BmpImagePlugin,
+    WebPImagePlugin,
+    GifImagePlugin,
+    Jpeg2KImagePlugin,
+    PpmImagePlugin,
+)
+"""What tells Pillow how to read these formats, once it is imported; ``Image.init`` would import forty others too."""
 
 _DECODING_ERRORS = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, MemoryError)
 _PLAIN_MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "YCbCr")
@@ -89,7 +112,6 @@ def is_raster(head: bytes) -> bool:
 
 
 def _accepts(name: str, head: bytes) -> bool:
-    Image.init()
     accept = Image.OPEN[name][1] if name in Image.OPEN else None
     return accept is not None and accept(head) is True
 

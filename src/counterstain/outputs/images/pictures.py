@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from counterstain.analysis import Analysis
 from counterstain.files import replacing
@@ -62,6 +62,8 @@ def write_overlay(analysis: Analysis, path: Path) -> None:
 
 def _with_headline(pixels: NDArray[np.uint8], text: str) -> NDArray[np.uint8]:
     """Return (h, w, 3) uint8 with a text at its top, in black letters, cased in white, between which the tissue is seen."""
+    from PIL import ImageDraw, ImageFont
+
     picture = Image.fromarray(pixels)
     smallest, largest = HEADLINE_PX
     font = ImageFont.load_default(min(max(smallest, HEADLINE_SHARE * picture.width), largest))
