@@ -154,7 +154,7 @@ def by_file(rule, paths=SOURCES):
 
 
 def tracked_files():
-    """Return the text files of the project as Git knows them, else (without Git) those on disk that are no build products."""
+    """Return the text files of the project as Git knows them, else (without Git) those on disk that are not build products."""
     try:
         listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True, text=True).stdout
         files = [ROOT / name for name in listed.split("\0") if name]

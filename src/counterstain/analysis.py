@@ -26,16 +26,16 @@ class Analysis:
     cells: CellTable
     scores: tuple[Score, ...]
     overview_sha256: str = ""
-    """``digest`` of the slide's overview, by which it is known again; empty when nobody looked."""
+    """``digest`` of the slide's overview, by which the slide is recognised later; empty when none was made."""
     tissue_mm2: float | None = None
     """Area of the tissue on the slide in square millimetres: what shows on a thumbnail, and the ground around nuclei beside it;
     None when it was not looked for."""
     regions: tuple[Region, ...] = ()
     """The parts of the slide that were scored on their own."""
     stains: Stains | None = None
-    """Which stains the slide shows, and whether the model knows them; None when nobody looked."""
+    """Which stains the slide shows, and whether the model knows them; None when they were not looked for."""
     tiles: TileQualities = ()
-    """What is wrong with each tile that was inferred, by its kept box in pixels of the maps; empty when nobody looked."""
+    """Quality of each inferred tile, with its kept box in pixels of the maps; empty when it was not judged."""
     source: str = ""
     """The input as it was named by the user, such as its path; empty for pixels that never were a file."""
     outline_px: int = OUTLINE_PX

@@ -3,8 +3,8 @@
 Only names, boxes, settings and sizes of nuclei travel. Pixels and maps go over a file system that the workers share with the
 process that asks: each opens the slides and loads the model itself, once. Several slides may be at work at the same time, each
 asked for from a thread of its own: the workers go on with the next while the last pieces of one are done and its results
-written. A tile writes whole chunks of its own and a block a file of its own, so work that is done twice, because a worker was
-lost, leaves what it leaves when it is done once.
+written. A tile writes whole chunks of its own and a block a file of its own, so work that is done twice because a worker was
+lost gives the same files as work that is done once.
 """
 
 import logging
@@ -40,7 +40,7 @@ from counterstain.versions import package_versions
 from counterstain.worker import Model, Source, cut_block, infer_tiles, measure_block
 
 TILES_PER_TASK = 8
-"""Tiles that a worker does without asking: some seconds of work, which is what is lost with the worker."""
+"""Tiles that a worker gets at a time: some seconds of work, which are lost when the worker is."""
 
 RETRIES = 2
 """How often a task that fails is tried again, on any worker, before its slide fails."""
@@ -49,7 +49,7 @@ IN_FLIGHT = 256
 """Tasks of one slide that the scheduler knows of at a time, so that neither it nor the command grows with the slide."""
 
 LOOK_S = 1.0
-"""How often whoever waits for a task looks whether the run is interrupted, the scheduler lost or all workers gone."""
+"""While waiting for a task: how often to check for an interrupted run, a lost scheduler or lost workers."""
 
 WORKERS_WAIT_S = 600.0
 """How long a scheduler may be without any worker, as when they wait in the queue of a batch system."""
@@ -57,7 +57,7 @@ WORKERS_WAIT_S = 600.0
 LOCAL = "local:"
 
 DEAF = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
-"""What workers of this machine run first: a terminal sends Ctrl-C to them too, and it is the command that ends them."""
+"""What workers of this machine run first. A terminal sends Ctrl-C to them too; they ignore it, as the command ends them."""
 
 Done = TypeVar("Done")
 
@@ -69,7 +69,7 @@ class Cluster:
     client: Client
     model: Model
     stop: threading.Event = field(default_factory=threading.Event)
-    """Set when the run is interrupted: whoever waits for a worker then raises ``KeyboardInterrupt``."""
+    """Set when the run is interrupted: threads that wait for a worker then raise ``KeyboardInterrupt``."""
     numbers: Iterator[int] = field(default_factory=count)
     """One for each slide; the workers go on with the one that came first."""
 
@@ -193,7 +193,7 @@ class SlideWorkers:
 
 
 def _handed_over(future: Future[Done]) -> tuple[Done] | None:
-    """Return what a task made; None where the worker is gone with it, so that the task waits to be done again."""
+    """Return what a task made; None where it was lost with its worker, so that the task waits to be done again."""
     try:
         return (future.result(timeout=LOOK_S),)
     except TimeoutError:
@@ -219,7 +219,7 @@ def model_at(
     name : by which it was loaded: a known name, or a path that the workers share.
     threads : CPU threads of each worker; None takes what it may use.
     batch_size : tiles that the model sees at once.
-    engine, precision : as it was loaded with.
+    engine, precision : those with which it was loaded.
     """
     return Model(
         name=name if name in BACKENDS else str(Path(name).absolute()),

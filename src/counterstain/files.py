@@ -113,13 +113,13 @@ def claimed(folder: Path) -> Iterator[None]:
 
 
 _holders: dict[Path, tuple[int, int]] = {}
-"""Folder that is claimed in this process -> process and thread that hold it; what a fork copied is of another process."""
+"""Folder that is claimed in this process -> process and thread that hold it; a fork inherits entries of its parent."""
 
 _holders_lock = threading.Lock()
 
 
 def _hold(folder: Path) -> bool:
-    """Note that this thread holds a folder, and return whether it did not before.
+    """Note that this thread holds a folder, and return whether that is new.
 
     Raises
     ------
@@ -190,7 +190,7 @@ def _swap(new: Path, folder: Path, old: Path) -> None:
 
 
 def _put_back(old: Path, folder: Path, is_ours: Callable[[str], bool]) -> None:
-    """Return what is not ours from a folder that was set aside, now or by a run that was killed, and remove the rest."""
+    """Put back what is not ours from a folder that was set aside, now or by a run that was killed, and remove the rest."""
     if not old.is_dir():
         return
     folder.mkdir(exist_ok=True)

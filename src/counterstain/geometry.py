@@ -100,7 +100,7 @@ class Box:
         return self.row <= row < self.stop_row and self.col <= col < self.stop_col
 
     def split(self, side: int) -> Iterator["Box"]:
-        """Yield the cells of the lattice with this side, anchored at (0, 0), cut to the box, row by row."""
+        """Yield the squares of this side, counted from (0, 0), that meet the box, each narrowed to it, row by row."""
         for row in range(self.row // side * side, self.stop_row, side):
             for col in range(self.col // side * side, self.stop_col, side):
                 cell = self.intersection(Box(row, col, side, side))

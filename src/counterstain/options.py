@@ -1,7 +1,7 @@
 """Build a frozen options dataclass from a TOML file and overrides.
 
-The file's tables are the nested dataclasses, its keys their fields. This module knows no option by name. What a field may be
-its type says: a ``Literal`` lists words, and the types below have ranges. All faults are reported together.
+The file's tables are the nested dataclasses, its keys their fields. This module knows no option by name. The type of a
+field says what it may be: a ``Literal`` lists words, and the types below have ranges. All mistakes are reported together.
 """
 
 import dataclasses

@@ -49,7 +49,7 @@ RESERVED_NAMES = frozenset(
         "tiles",
     }
 )
-"""Stems of the files of a result that are no inferred image: a channel of such a name would replace one of them."""
+"""Stems of the files of a result that are not inferred images: a channel of such a name would replace one of them."""
 
 DEVICE_NAMES = frozenset({"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(10))})
 """Names that Windows keeps for devices, whatever follows a dot."""

@@ -52,7 +52,7 @@ IN_MEMORY_PIXELS = 100_000_000
 """Slides with more pixels, at the model's resolution, keep their maps on disk; in memory they take 10 bytes a pixel."""
 
 MOST_CUTTING_THREADS = 4
-"""More take memory, 150 MB each, and wait for one another."""
+"""More threads than this take memory, 150 MB each, and wait for one another."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,9 +74,9 @@ class AnalyzeOptions:
     """The largest share, 0 to 1, of what is analysed that may be damaged in the file: what cannot be decoded is left out and
     warned of up to here, and the slide fails beyond, unless it is one tile of a small file."""
     restart: bool = False
-    """Whether an interrupted run with other settings is thrown away, not refused."""
+    """Whether an interrupted run with other settings is thrown away; else it is refused."""
     any_stain: bool = False
-    """Whether an image that is no bright-field image of stained tissue is analysed, with a warning, not refused."""
+    """Whether an image that does not show stained tissue in bright field is analysed, with a warning, instead of refused."""
 
 
 def analyze(
@@ -158,7 +158,7 @@ Found = tuple[Maps, CellTable, TileQualities]
 
 
 def _passes(subject: Subject, options: AnalyzeOptions, workers: Workers, work: Path | None, ears: Ears) -> Found:
-    """Take the way that the slide needs. Where memory would do, the way over a folder leaves no glass out either."""
+    """Work in memory, or in a folder where slide or workers need one; what fits in memory keeps its glass either way."""
     size = grid_of(subject.slide, subject.backend.manifest).size
     fits = size.area <= IN_MEMORY_PIXELS
     if fits and not workers.needs_folder:
@@ -197,7 +197,7 @@ def cutting_threads(threads: int | None) -> int:
 
 
 def check_countable(slide: Slide, shown: NDArray[np.uint8]) -> None:
-    """Check that a slide, of which an overview is shown, can show nuclei at all.
+    """Check by its overview that a slide can show nuclei at all.
 
     Raises
     ------
@@ -241,9 +241,9 @@ def check_bright_field(slide: Slide, stains: Stains, *, any_stain: bool) -> None
     """
     if stains.verdict == "not_bright_field" and not any_stain:
         raise SlideError(
-            f"{slide.name} is no bright-field image of stained tissue: {stains.reason}",
+            f"{slide.name} is not a bright-field image of stained tissue: {stains.reason}",
             Remedy("give the image in colour, as the microscope shows it"),
-            Remedy("have it analysed all the same and be warned of it", "any_stain"),
+            Remedy("analyse it all the same, with a warning", "any_stain"),
         )
 
 
@@ -255,9 +255,9 @@ def warnings_of(
     tiles: TileQualities = (),
     stains: Stains | None = None,
 ) -> tuple[str, ...]:
-    """Return what makes the numbers less sure: another stain, a guessed pixel size, nuclei of an odd size, faults, few nuclei.
+    """Return what makes the numbers less sure: other stains, a guessed pixel size, odd nuclear sizes, artifacts, few nuclei.
 
-    Of the scores only those of the whole slide count; each region says with its own scores what is wrong with them.
+    Only the scores of the whole slide count here; those of a region carry their own warnings.
     """
     odd_stain = stain_warning(stains, manifest.stains) if stains else None
     found = [odd_stain] if odd_stain else []

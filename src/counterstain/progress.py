@@ -24,11 +24,11 @@ class Progress:
 
 
 OnProgress = Callable[[Progress], object]
-"""Hears of the progress of one slide, from one thread; an error that it raises ends the work."""
+"""Called with the progress of one slide, from one thread; an error that it raises ends the work."""
 
 
 def unheard(progress: Progress) -> None:
-    """Hear of progress, and do nothing."""
+    """Ignore progress."""
 
 
 class PartsDone:

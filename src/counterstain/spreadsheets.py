@@ -1,4 +1,4 @@
-"""Tables of text as the programs of people write them: spreadsheets of any country, pandas and R.
+"""Tables of text as people's programs write them: spreadsheets of any country, pandas and R.
 
 Read: a comma, semicolon or tab between fields, a point or a comma in numbers, quotes, a byte order mark, UTF-8 or UTF-16, a
 column of row numbers, and the words that each program has for true, false and what is missing. Written: text that a spreadsheet
@@ -66,7 +66,7 @@ def read_sheet(lines: Iterable[str]) -> Sheet:
     Raises
     ------
     ValueError
-        It is no such text, or without a header.
+        It is not such a text, or has no header.
     """
     source = iter(lines)
     first = next((line for line in source if line.strip(" \r\n,;\t") and not line.lower().startswith("sep=")), "")
@@ -106,7 +106,7 @@ def numbers(texts: Sequence[str], kind: type[np.generic] = np.float64) -> NDArra
     Raises
     ------
     ValueError
-        A text is no number of the type; the message shows it.
+        A text is not a number of the type; the message shows it.
     """
     plain = np.array([_plain(text) for text in texts], dtype="U32")
     if np.issubdtype(kind, np.floating):
@@ -126,7 +126,7 @@ def _whole(values: NDArray[np.float64], kind: type[np.generic]) -> NDArray[np.ge
     """Return whole numbers that were saved with a point or an exponent."""
     exact = np.where(np.isfinite(values), values, 0.5).astype(kind)
     if (exact != values).any():
-        raise ValueError(f"{values[exact != values][0]:g} is no whole number")
+        raise ValueError(f"{values[exact != values][0]:g} is not a whole number")
     return exact
 
 

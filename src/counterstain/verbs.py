@@ -27,7 +27,7 @@ def open_slide(path: str | Path, *, mpp: float | None = None, series: int | None
     ----------
     path : file, or folder of an OME-Zarr, to read.
     mpp : micrometres per pixel at full size, instead of what the file says.
-    series : number of the image in a file of several, from 0; None takes the one of full size that is no label or overview.
+    series : number of the image in a file of several, from 0; None takes the only one of full size.
 
     Raises
     ------

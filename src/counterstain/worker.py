@@ -1,7 +1,7 @@
 """What a worker of a cluster does: tiles to maps and blocks to tables, in the folder of work that it shares with the others.
 
-One task runs at a time in a process: the network uses all threads by itself, and readers have one user. Knows neither who asks
-nor how tasks travel.
+One task runs at a time in a process: the network uses all threads by itself, and a reader serves one thread at a time. Who
+asks, and how tasks travel, is not known here.
 """
 
 import threading
@@ -38,7 +38,7 @@ OPEN_SLIDES = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """A model as a worker finds it."""
+    """Where a worker finds a model, and how it runs it."""
 
     name: str
     """A known name, or the absolute path of a bundle."""
@@ -54,7 +54,7 @@ class Model:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A slide as a worker finds it, and what it must be."""
+    """Where a worker finds a slide, and by what it checks that it is the right one."""
 
     path: Path
     """Absolute."""

@@ -120,10 +120,10 @@ NO_STAIN = {
 @pytest.mark.parametrize("name", NO_STAIN)
 def test_what_is_no_bright_field_image_is_refused_unless_the_user_insists(good, analyze, draw, name):
     NO_STAIN[name](draw).save("bad.png")
-    check_refused(analyze("bad.png", "good.png", "--format", "json"), good.parent, "no bright-field image")
+    check_refused(analyze("bad.png", "good.png", "--format", "json"), good.parent, "not a bright-field image")
     result = analyze("bad.png", "--any-stain", "--format", "json", "--json")
     assert result.exit_code == 0
-    assert "no bright-field image" in json.loads(result.stdout)["images"][0]["warnings"][0]
+    assert "not a bright-field image" in json.loads(result.stdout)["images"][0]["warnings"][0]
 
 
 def test_an_image_without_nuclei_has_no_score_and_says_so(folder, analyze):

@@ -62,7 +62,7 @@ def test_a_slide_too_large_for_pictures_gets_tables_and_is_refused_a_picture_by_
     monkeypatch.setattr(names, "WHOLE_IMAGE_PIXELS", 1000)
     refused = run("analyze", "field.png", "--out", "out", "--bundle", "classical", "--format", "overlay")
     assert refused.exit_code == 1
-    assert "the formats overlay are written of up to 1,000 pixels" in refused.stderr
+    assert "the formats overlay can only be written for up to 1,000 pixels" in refused.stderr
     kept, analyze = [], batch.analyze
     monkeypatch.setattr(batch, "analyze", lambda *args, **kwargs: kept.append(analyze(*args, **kwargs)) or kept[0])
     assert run("analyze", "field.png", "--out", "out", "--bundle", "classical").exit_code == 0

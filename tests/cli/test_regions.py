@@ -44,7 +44,7 @@ def test_a_moved_region_of_the_same_name_and_size_is_no_kept_result(good, analyz
     boxes.write_text("name,row_px,col_px,height_px,width_px\nhere,0,48,96,48\n")
     done = analyze(good, "--mpp", "0.25", "--regions", "boxes.csv")
     assert done.exit_code == 1
-    assert "its regions are others" in done.output
+    assert "its regions differ" in done.output
 
 
 def test_scores_that_are_named_are_those_that_are_written_by_every_command(good, analyze, run):

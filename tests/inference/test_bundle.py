@@ -295,7 +295,7 @@ def test_a_pipe_is_never_waited_for(bundle, name):
     path = bundle.source / name
     path.unlink(missing_ok=True)
     os.mkfifo(path)
-    with pytest.raises(BundleError, match=f"{name} is no plain file"):
+    with pytest.raises(BundleError, match=f"{name} is not a plain file"):
         load_bundle(path if name == "pipe" else bundle.source)
 
 
@@ -317,6 +317,6 @@ def test_a_stain_that_has_no_name_here_is_refused(bundle, stains):
 def test_a_folder_that_is_no_bundle_is_never_replaced_by_one(tmp_path):
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "text").write_text("")
-    with pytest.raises(BundleError, match="is no bundle; choose another name"):
+    with pytest.raises(BundleError, match="is not a bundle; choose another name"):
         write_bundle(tmp_path / "thesis", MANIFEST, {"model.onnx": b""})
     assert (tmp_path / "thesis" / "text").exists()

@@ -32,5 +32,5 @@ def test_features_come_alone_in_a_list_or_in_a_collection(content):
 
 @pytest.mark.parametrize("content", [3, "x", None, {"features": None}])
 def test_what_holds_no_list_of_features_is_refused(content):
-    with pytest.raises(ValueError, match="no list"):
+    with pytest.raises(ValueError, match="not a list"):
         features_of(content)

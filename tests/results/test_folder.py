@@ -138,7 +138,7 @@ def test_the_inferred_planes_of_a_large_slide_are_written_when_they_are_asked_fo
 
 
 def test_a_picture_that_was_asked_for_is_not_left_out_in_silence():
-    with pytest.raises(OutputError, match="the formats overlay are written of up to 250,000,000 pixels"):
+    with pytest.raises(OutputError, match="the formats overlay can only be written for up to 250,000,000 pixels"):
         formats_for(("csv", "overlay"), WHOLE_IMAGE_PIXELS + 1, named=True)
     assert formats_for(("csv", "json"), 10**10, named=True) == ("csv", "json")
 

@@ -215,7 +215,7 @@ def test_what_unpacks_to_more_than_the_limit_is_refused(read, pack, monkeypatch)
 @pytest.mark.parametrize("where", ['"name": "{}"', '"classification": {{"name": "{}"}}'])
 def test_a_name_that_is_no_text_is_refused(read, where, name):
     text = json.dumps(feature(place=1)).replace('"place": 1', where.format(name))
-    with pytest.raises(UsageError, match="feature 1: its name is no text"):
+    with pytest.raises(UsageError, match="feature 1: its name is not text"):
         read(text)
 
 

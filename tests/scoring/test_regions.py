@@ -76,9 +76,9 @@ def test_a_tissue_microarray_is_a_csv_of_boxes_in_micrometres_or_pixels(tmp_path
         ("a,b\n1,2\n", "row, col, height and width"),
         ("row_px,col_px,height_px,width_px\n1,2,x,4\n", "box 1: .*'x'"),
         ("row_px,col_px,height_px,width_px\n1,2,-3,4\n", "above 0"),
-        ("{", "is no GeoJSON"),
+        ("{", "is not GeoJSON"),
         ([], "no region"),
-        ([3], "feature 1 is no GeoJSON"),
+        ([3], "feature 1 is not a GeoJSON"),
         (feature({"type": "Point", "coordinates": [1, 2]}), "is a Point"),
         (feature({"type": "Polygon", "coordinates": [[[0, 0], [1, 1], [0, 0]]]}), "four or more"),
         (feature({"type": "Polygon", "coordinates": 5}), "not those of a Polygon"),
@@ -93,8 +93,8 @@ def test_a_wrong_file_is_refused_with_what_is_wrong(tmp_path, content, message):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ('{"features": null}', "is no GeoJSON"),
-        ('{"features": 5}', "is no GeoJSON"),
+        ('{"features": null}', "is not GeoJSON"),
+        ('{"features": 5}', "is not GeoJSON"),
         ("[" * 100_000, "nested too deeply"),
         (json.dumps({"type": "Polygon", "coordinates": []}), "feature 1: .* a ring is missing"),
         (json.dumps({"type": "MultiPolygon", "coordinates": [[]]}), "feature 1: .* a ring is missing"),

@@ -225,7 +225,7 @@ class TestFaults:
         return folder
 
     def test_no_multiscales(self, tmp_path):
-        self.refused(self.changed(tmp_path / "a.zarr", multiscales=[]), UnreadableSlideError, "no OME-Zarr image")
+        self.refused(self.changed(tmp_path / "a.zarr", multiscales=[]), UnreadableSlideError, "not an OME-Zarr image")
 
     def test_old_axes(self, tmp_path):
         old = [{"datasets": [{"path": "0"}], "axes": {"c": 0, "y": 1, "x": 2}}]
@@ -246,7 +246,7 @@ class TestFaults:
     def test_a_level_outside_the_store(self, tmp_path, level):
         described = attributes("0.4")["multiscales"]
         described[0]["datasets"][0]["path"] = level
-        self.refused(self.changed(tmp_path / "a.zarr", multiscales=described), UnreadableSlideError, "no place within it")
+        self.refused(self.changed(tmp_path / "a.zarr", multiscales=described), UnreadableSlideError, "not a place within it")
 
     def test_four_channels(self, tmp_path):
         image = np.concatenate([tissue(), tissue()[..., :1]], axis=-1)

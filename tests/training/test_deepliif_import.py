@@ -197,7 +197,7 @@ def test_options_that_name_no_modalities_get_the_published_names_and_weights(tmp
         ("[0.2, 0.3, 0.5]", "['a', 'b', 'c']", "could not convert"),
         ("'DAPI', 'Marker'", "'DAPI', 'dapi'", "cannot be channels"),
         ("model: DeepLIIF", "model: DeepLIIF\n input_no: 2", "reads 2 images"),
-        ("(9, 8, 7)", "'white'", "no colours"),
+        ("(9, 8, 7)", "'white'", "not colours"),
     ],
 )
 def test_what_does_not_make_sense_is_refused(folder, old, new, message):
@@ -372,7 +372,7 @@ def test_the_command_makes_a_bundle_that_analyze_runs(folder, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["--seg-weights", "1,two"], 2, "takes numbers parted by commas, got '1,two'"),
+        (["--seg-weights", "1,two"], 2, "expected numbers separated by commas, got '1,two'"),
         (["--seg-weights", "1"], 1, "expected 3 segmentation weights"),
         (["--epoch", "7"], 1, "expected 7_net_G1.pth or G1.pt"),
     ],

@@ -168,7 +168,7 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"features\.10\.weight of shape \(256, 128, 3, 3\)"):
         load_perceptual(PerceptualOptions(weight=1.0, vgg19=str(tmp_path / "other.safetensors")))
     (tmp_path / "text.safetensors").write_text("no tensors")
-    with pytest.raises(TrainingError, match="no readable safetensors"):
+    with pytest.raises(TrainingError, match="not a readable safetensors"):
         load_perceptual(PerceptualOptions(weight=1.0, vgg19=str(tmp_path / "text.safetensors")))
 
 

@@ -125,7 +125,7 @@ def test_unequal_sizes_are_refused_and_listed(tmp_path: Path) -> None:
         ("patient,split,strip\n1,training,a.png\n", "line 2: expected a patient and a split"),
         ("patient,split,strip\n1,train,\n", "either a strip or images"),
         ("patient,split,strip\n1,train,narrow.png\n", "expected 6 panels of equal width side by side, got 13 x 4"),
-        ("patient,split,strip\n1,train,text.png\n", "no readable image"),
+        ("patient,split,strip\n1,train,text.png\n", "not a readable image"),
     ],
 )
 def test_other_faults_of_a_manifest_are_named(tmp_path: Path, text: str, message: str) -> None:

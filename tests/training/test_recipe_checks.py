@@ -158,14 +158,14 @@ def test_a_training_image_that_is_missing_damaged_or_of_another_size_is_named(tm
     with pytest.raises(TrainingError, match="must be of one size"):
         read_scenes(tmp_path)
     (tmp_path / "labels" / "a.png").write_bytes(b"no image")
-    with pytest.raises(TrainingError, match=r"labels.a\.png is no readable image"):
+    with pytest.raises(TrainingError, match=r"labels.a\.png is not a readable image"):
         read_scenes(tmp_path)
 
 
 def test_a_strip_that_is_cut_off_is_named(tmp_path):
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (16, 96, 3), np.uint8)).save(tmp_path / "a.png")
     (tmp_path / "a.png").write_bytes((tmp_path / "a.png").read_bytes()[:-900])
-    with pytest.raises(TrainingError, match=r"a\.png is no readable image"):
+    with pytest.raises(TrainingError, match=r"a\.png is not a readable image"):
         read_strips(tmp_path)
 
 
@@ -264,7 +264,13 @@ def test_every_option_of_export_is_checked_before_anything_is_read(tmp_path):
     result = invoke(*command)
     assert result.exit_code == 2
     assert "5 faults in the options" in result.stderr
-    wrong = ("has no best.pt; checkpoints there: last.pt", "is no bundle", "--name: ", "--version: ", "int8 needs --validation")
+    wrong = (
+        "has no best.pt; checkpoints there: last.pt",
+        "is not a bundle",
+        "--name: ",
+        "--version: ",
+        "int8 needs --validation",
+    )
     assert [part for part in wrong if part not in result.stderr] == []
     assert (tmp_path / "mine" / "thesis.doc").exists()
 
@@ -289,7 +295,15 @@ def test_every_option_of_import_is_checked_before_anything_is_read(tmp_path):
     result = invoke(*command, "--licence", " ", "--validation", tmp_path / "none.toml")
     assert result.exit_code == 2
     assert "7 faults in the options" in result.stderr
-    wrong = ("FOLDER: ", "BUNDLE: ", "--epoch: ", "--seg-weights: ", "--licence: ", "used by --precision int8 alone", "no file")
+    wrong = (
+        "FOLDER: ",
+        "BUNDLE: ",
+        "--epoch: ",
+        "--seg-weights: ",
+        "--licence: ",
+        "used by --precision int8 alone",
+        "not a file",
+    )
     assert [part for part in wrong if part not in result.stderr] == []
 
 

@@ -1,4 +1,4 @@
-"""Whether numbers hinge on the limits of area: how many nuclei are hardly larger, or hardly smaller, than what is dropped."""
+"""Check whether the numbers hinge on the limits of area: how many nuclei are only just larger, or smaller, than a limit."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from counterstain.cells.table import FLAG_TOUCHES_BORDER, CellColumns, Thresholds
 
 NEAR = 1.25
-"""Times the smallest area that is counted; a nucleus below is one that a slightly other limit would drop."""
+"""Times the smallest area that is counted; a slightly different limit would drop a nucleus that is smaller than this."""
 
 MANY = 0.10
 """Share of nuclei near a limit from which the count hinges on it."""
@@ -15,7 +15,7 @@ POINTS = 0.02
 """Change of the share of positive nuclei without those near a limit from which it hinges on the limit."""
 
 FEWEST = 5
-"""Fewer nuclei near a limit are chance."""
+"""With fewer nuclei near a limit than this, their number may be chance, and no warning is given."""
 
 
 def limit_warnings(cells: CellColumns, thresholds: Thresholds) -> tuple[str, ...]:

@@ -33,12 +33,12 @@ class Classified:
         return positive(self.cells["p_positive"], self.cells["marker_max"], self.threshold, self.marker_threshold)
 
     def parts(self) -> Iterator[Cells]:
-        """Yield the parts of the table with ``is_positive`` made anew."""
+        """Yield the parts of the table with ``is_positive`` computed by these thresholds."""
         for part in self.cells.parts():
             yield self._called(part)
 
     def within(self, box: Box) -> Cells:
-        """Return the nuclei that reach into a box with ``is_positive`` made anew."""
+        """Return the nuclei that reach into a box, with ``is_positive`` computed by these thresholds."""
         return self._called(self.cells.within(box))
 
     def _called(self, part: Cells) -> Cells:
@@ -47,7 +47,7 @@ class Classified:
 
 
 def classify(cells: CellTable, threshold: float, marker_threshold: float | None) -> Classified:
-    """Return the table with ``is_positive`` made anew and the two thresholds stored; the given table is left alone.
+    """Return the table with ``is_positive`` computed by these thresholds, which it then states; the given table stays as it is.
 
     A nucleus is positive when ``p_positive`` is at least ``threshold`` (a tie is positive), or when its ``marker_max`` is above
     ``marker_threshold``: as in the published rule, the marker can promote a nucleus and never demotes one.

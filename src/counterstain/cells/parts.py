@@ -1,6 +1,7 @@
-"""The tables of finished blocks on disk: a run that is killed need not cut them again, and none of them stays in memory.
+"""The tables of finished blocks on disk: after a crash they need not be cut again, and none of them stays in memory.
 
-A part is an ``.npz`` of the columns, the outlines strung together and the number of points of each. It appears as a whole.
+A part is an ``.npz`` of the columns, all outlines one after the other, and the number of points of each. It is there as a whole
+or not at all.
 """
 
 import os
@@ -38,12 +39,12 @@ _DAMAGES = (FileNotFoundError, zipfile.BadZipFile, EOFError, KeyError, ValueErro
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptCells:
-    """A ``CellTable`` over the tables of all blocks of a slide; in memory are the columns that were asked for.
+    """A ``CellTable`` over the tables of all blocks of a slide; only columns that were asked for are in memory.
 
     Raises
     ------
     OutputError
-        A table of a block was taken away or damaged in the meantime.
+        A table of a block was removed or damaged in the meantime.
     """
 
     folder: Path
@@ -63,7 +64,7 @@ class KeptCells:
         return self._columns[column]
 
     def parts(self) -> Iterator[Cells]:
-        """Yield the nuclei of one row of blocks after the other: by their first pixels, none belongs between two rows."""
+        """Yield the nuclei of one row of blocks after the other; each belongs to the row that holds its first pixel."""
         for row in _rows(self.blocks):
             paths = [part_path(self.folder, block) for block in row]
             yield joined([_there(read_part(path, self.thresholds), path) for path in paths], self.thresholds)
@@ -91,28 +92,28 @@ def segment_kept(
     threads: int = 1,
     tell: OnProgress = unheard,
 ) -> KeptCells:
-    """Return the table of the nuclei of some blocks, taking those that are in the folder from there.
+    """Cut some blocks and return the table of their nuclei; a block whose table is in the folder is not cut again.
 
     Parameters
     ----------
     blocks : of one lattice, row by row, each of maps that are finished.
     folder : made when missing; gets the table of each block as soon as it is cut.
     threads : blocks that are cut at the same time.
-    tell : hears of each block that is done.
+    tell : called after each block.
     """
     cut = lambda missing: cut_blocks(slide, maps, missing, rules, folder, threads=threads)  # noqa: E731
     return kept_cells(folder, blocks, rules.thresholds, cut, tell=tell)
 
 
 def kept_cells(folder: Path, blocks: Sequence[Box], thresholds: Thresholds, cut: Cut, *, tell: OnProgress) -> KeptCells:
-    """Return the table of the nuclei of some blocks; those without a table in the folder are cut first, by whoever does that.
+    """Return the table of the nuclei of some blocks; blocks without a table in the folder are cut first, by ``cut``.
 
     Parameters
     ----------
     folder : made when missing; gets the table of each block as soon as it is cut.
     blocks : of one lattice, row by row.
     cut : writes the tables of some of the blocks into the folder.
-    tell : hears of each block that is done.
+    tell : called after each block.
     """
     folder.mkdir(parents=True, exist_ok=True)
     counts = _counts(folder, blocks, thresholds)
@@ -126,7 +127,7 @@ def kept_cells(folder: Path, blocks: Sequence[Box], thresholds: Thresholds, cut:
 
 
 def _counts(folder: Path, blocks: Sequence[Box], thresholds: Thresholds) -> dict[Box, int]:
-    """Return the number of nuclei of each block whose table is in the folder, whole."""
+    """Return the number of nuclei of each block whose table is in the folder and readable."""
     found = ((block, read_part(part_path(folder, block), thresholds)) for block in blocks)
     return {block: len(part) for block, part in found if part is not None}
 
@@ -182,7 +183,7 @@ def _read_columns(path: Path, names: Sequence[str]) -> list[NDArray[Any]] | None
 
 def _there(content: Content | None, path: Path) -> Content:
     if content is None:
-        raise OutputError(f"{path} was taken away or damaged by another program; run the command again")
+        raise OutputError(f"{path} was removed or damaged by another program; run the command again")
     return content
 
 

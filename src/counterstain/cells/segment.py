@@ -27,7 +27,7 @@ from counterstain.slides.taking_turns import TakingTurns
 from counterstain.stitching.maps import Maps
 
 Measure = Callable[[Decoder], Iterable[NDArray[np.int64]]]
-"""From a decoder to the sizes, in pixels, of the nuclei that it cuts, in parts."""
+"""Takes a decoder and yields the sizes, in pixels, of the nuclei that it cuts, block by block."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +61,7 @@ class Rules:
     decoder: Decoder
     options: CellOptions
     thresholds: Thresholds
-    """What the table says that it was made with."""
+    """The thresholds that the table states as its own."""
 
 
 def segment(

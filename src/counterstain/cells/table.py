@@ -37,7 +37,7 @@ slide at full size (``_px``, pixel centres at whole numbers) and micrometres. ``
 modalities are in [0, 1]; a modality that the model does not infer is NaN."""
 
 EARLIER_NAMES = {"quality_flags": "flags"}
-"""Column -> its name in tables of format version 1, which are read under either."""
+"""Column -> its name in tables of format version 1; a table with either name is read."""
 
 FLAG_TOUCHES_BORDER = 1
 """Bit of ``quality_flags``: the nucleus touches the border of the image, so its area and shape are those of a part."""
@@ -124,7 +124,7 @@ class Cells:
 
 
 def bounds(cells: Cells) -> NDArray[np.float64]:
-    """Return (n, 4) float64: the top, left, low and right end of each nucleus in pixels of the slide."""
+    """Return (n, 4) float64: the top, left, bottom and right edge of each nucleus in pixels of the slide."""
     middles = np.column_stack([cells["row_px"], cells["col_px"]]) + 0.5  # where the first pixel covers 0 to 1, as in outlines
     return ring_bounds(
         [ring if len(ring) else middle[np.newaxis] for ring, middle in zip(cells.outlines, middles, strict=True)]

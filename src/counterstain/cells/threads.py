@@ -16,8 +16,8 @@ AHEAD = 2
 def in_threads(work: Callable[[Item], Result], items: Iterable[Item], threads: int) -> Iterator[Result]:
     """Yield what each item becomes, in the order of the items.
 
-    An error is raised where its result would have come. What is not begun then, or when the iterator is closed early, is not
-    done any more.
+    An error is raised where its result would have come. Items that were not begun by then are dropped, as they are when the
+    iterator is closed early.
     """
     remaining = iter(items)
     with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="cells") as pool:

@@ -1,4 +1,4 @@
-"""What ``score`` and ``segment`` do once their options are read: have the work done, and show what came of it."""
+"""What ``score`` and ``segment`` do once their options are read: start the work, and show its results."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ from counterstain.scoring.names import DEFAULT, HEADINGS, MAIN
 
 
 def segment_again(folder: Path, out: Path, settings: Mapping[str, Any]) -> bool:
-    """Segment every result in a folder again, show what came of it, and return whether anything failed."""
+    """Segment every result in a folder again, show the new results, and return whether anything failed."""
     order = order_from(settings, out)
     return shown(lambda listener: resegment(folder, order, settings["slide"], listener), settings)
 
@@ -41,7 +41,7 @@ def score_again(folder: Path, settings: Mapping[str, Any]) -> bool:
 
 
 def headings(names: Sequence[str]) -> tuple[str, ...]:
-    """Return what stands over ``region_rows``: each score; the main one with the nuclei that it counts and its interval."""
+    """Return the headings of ``region_rows``: each score, the main one with the nuclei that it counts and its interval."""
     parts = {**{name: [HEADINGS[name]] for name in names}, MAIN: ["Nuclei", "Positive", HEADINGS[MAIN], "95 % interval"]}
     return ("Image", "Region", *(heading for name in names for heading in parts[name]))
 

@@ -36,7 +36,7 @@ FORMAT_HELP = (
     "--series",
     metavar="N|all",
     callback=series_number,
-    help="Of a file with several images of full size: the number of one, from 0, or all for a result of each.",
+    help="Image to analyse of a file with several of full size: its number, from 0, or all for a result of each.",
 )
 @click.option("--format", "formats", metavar="NAME", multiple=True, help=FORMAT_HELP)
 @click.option(
@@ -50,7 +50,7 @@ FORMAT_HELP = (
 @click.option(
     "--any-stain",
     is_flag=True,
-    help="Analyse also what is no bright-field image of stained tissue (fluorescence, negatives, grey), with a warning.",
+    help="Also analyse images that do not show stained tissue in bright field (fluorescence, negatives, grey), with a warning.",
 )
 @model_options
 @cell_options

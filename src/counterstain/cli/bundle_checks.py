@@ -1,4 +1,4 @@
-"""What is wrong with the options of the commands that write bundles, all of it, before any work starts."""
+"""Find all mistakes in the options of the commands that write bundles, before any work starts."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -14,7 +14,7 @@ MAX_CARD_BYTES = 2**20
 
 
 def refuse(faults: Iterable[str]) -> None:
-    """End the command where there are faults.
+    """End the command where there are mistakes in its options.
 
     Raises
     ------
@@ -27,7 +27,7 @@ def refuse(faults: Iterable[str]) -> None:
 
 
 def bundle_faults(bundle: Path, texts: dict[str, str], precision: str, validation: Path | None) -> Iterator[str]:
-    """Yield what is wrong with where a bundle goes and what it is to hold.
+    """Yield the mistakes in where a bundle goes and what it is to hold.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def bundle_faults(bundle: Path, texts: dict[str, str], precision: str, validatio
     if not bundle.parent.is_dir():
         yield f"BUNDLE: the folder {bundle.parent}, in which it would be made, does not exist"
     elif bundle.exists() and not (bundle / MANIFEST).is_file() and (not bundle.is_dir() or any(bundle.iterdir())):
-        yield f"BUNDLE: {bundle} is there and is no bundle; it would be replaced, so choose another name"
+        yield f"BUNDLE: {bundle} exists and is not a bundle; it would be replaced, so choose another name"
     for option, text in texts.items():
         if not text.strip() or len(text) > MAX_TEXT or not text.isprintable():
             yield f"{option}: expected one line of printable text, 1 to {MAX_TEXT} characters, got {text[:80]!r}"
@@ -45,13 +45,13 @@ def bundle_faults(bundle: Path, texts: dict[str, str], precision: str, validatio
     if precision != "int8" and validation is not None:
         yield f"--validation is used by --precision int8 alone, and the precision is {precision}"
     if validation is not None and not validation.is_file():
-        yield f"--validation: {validation} is no file"
+        yield f"--validation: {validation} is not a file"
 
 
 def run_faults(run: Path, checkpoint: str, card: Path | None) -> Iterator[str]:
     """Yield what is wrong with the run that is exported."""
     if not run.is_dir():
-        yield f"RUN: {run} is no folder; expected that of a training run"
+        yield f"RUN: {run} is not a folder; expected that of a training run"
     elif not is_plain(checkpoint):
         yield f"--checkpoint: expected the name of a file in {run}, got {checkpoint[:80]!r}"
     elif not (run / checkpoint).is_file():
@@ -64,13 +64,13 @@ def run_faults(run: Path, checkpoint: str, card: Path | None) -> Iterator[str]:
 def model_faults(folder: Path, epoch: str, seg_weights: str | None) -> Iterator[str]:
     """Yield what is wrong with the published model that is imported."""
     if not folder.is_dir():
-        yield f"FOLDER: {folder} is no folder; expected that of a model with train_opt.txt and its weights"
+        yield f"FOLDER: {folder} is not a folder; expected that of a model with train_opt.txt and its weights"
     if not is_plain(epoch):
         yield f"--epoch: expected the text before _net_ in the names of the weights, got {epoch[:80]!r}"
     try:
         weights = weights_in(seg_weights) or (1.0,)
     except ValueError:
-        yield f"--seg-weights: expected numbers parted by commas, got {str(seg_weights)[:80]!r}"
+        yield f"--seg-weights: expected numbers separated by commas, got {str(seg_weights)[:80]!r}"
         return
     if not all(0 <= weight <= 1 for weight in weights) or not math.isclose(sum(weights), 1, abs_tol=1e-6):
         yield f"--seg-weights: expected numbers from 0 to 1 that add up to 1, got {str(seg_weights)[:80]!r}"
@@ -82,7 +82,7 @@ def weights_in(text: str | None) -> tuple[float, ...] | None:
     Raises
     ------
     ValueError
-        A part is no number.
+        A part is not a number.
     """
     return None if text is None else tuple(float(part) for part in text.split(","))
 

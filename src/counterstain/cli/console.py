@@ -19,7 +19,7 @@ HEADINGS = ("Image", "Nuclei", "Positive", "Negative", SCORE_HEADINGS[MAIN], "95
 
 
 def visible(text: str) -> str:
-    r"""Return text in which control characters are written out, as ``\x1b``, and bytes that were no text are U+FFFD."""
+    r"""Return text in which control characters are written out, as ``\x1b``, and bytes that are not text become U+FFFD."""
     whole = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     return CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), whole)
 

@@ -16,8 +16,8 @@ def demo(out: Path, **settings: Any) -> None:
     """Analyse a drawn image and a real one.
 
     Needs no download. The drawn one is stained in its nuclei, as the models expect. The real one, which comes with
-    scikit-image, is FHL2 in the glands of a human colon: it is stained in the cytoplasm, and shows what numbers are then
-    worth.
+    scikit-image, is FHL2 in the glands of a human colon: it is stained in the cytoplasm, and shows how little the
+    numbers mean then.
     """
     from counterstain.cli.demo_fields import analyze_demo
 

@@ -1,4 +1,4 @@
-"""``counterstain doctor``: is everything there, and which command fixes what is not."""
+"""``counterstain doctor``: check that everything works, and name the command that repairs what does not."""
 
 import json
 import sys

@@ -120,7 +120,7 @@ class LazyGroup(click.Group):
 
 @contextmanager
 def _ended_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM, which batch systems send, end the block as Ctrl-C does; where there is another main thread, do nothing."""
+    """Let SIGTERM, which batch systems send, end the block as Ctrl-C does; does nothing outside the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -12,7 +12,7 @@ class Pace:
         self._first_mpx, self._start = first.done_mpx, time.monotonic()
 
     def at(self, progress: Progress) -> tuple[float | None, float | None]:
-        """Return megapixels per second and seconds left, both None as long as nothing can be said."""
+        """Return megapixels per second and seconds left, both None until enough is known."""
         seconds, megapixels = time.monotonic() - self._start, progress.done_mpx - self._first_mpx
         if not megapixels or seconds <= 0:
             return None, 0.0 if progress.done == progress.total else None

@@ -1,4 +1,4 @@
-"""What ``analyze`` and ``demo`` do once their options are read: have the work done, and show what came of it."""
+"""What ``analyze`` and ``demo`` do once their options are read: start the work, and show its results."""
 
 import json
 import sys
@@ -33,7 +33,7 @@ def analyze_paths(named: tuple[str, ...], out: Path, settings: Mapping[str, Any]
 
 
 def shown(run: Callable[[Listener], Outcome[Record]], settings: Mapping[str, Any]) -> bool:
-    """Show a run while it is going on and what came of it; return whether anything failed."""
+    """Show the progress of a run, then its results; return whether anything failed."""
     quiet, as_json = settings["quiet"], settings["as_json"]
     with listening(quiet=quiet or as_json, as_json=settings.get("progress") == "json") as listener:
         outcome = run(listener)
@@ -47,7 +47,7 @@ def shown(run: Callable[[Listener], Outcome[Record]], settings: Mapping[str, Any
 
 
 def show_json(outcome: Outcome[Content]) -> None:
-    """Write what came of a run as one JSON document to standard output."""
+    """Write the results of a run as one JSON document to standard output."""
     sys.stdout.write(json.dumps(document(outcome), indent=2, ensure_ascii=True, allow_nan=False) + "\n")
 
 

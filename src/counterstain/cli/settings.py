@@ -13,7 +13,7 @@ Command = Callable[..., Any]
 
 
 class FiniteRange(click.FloatRange):
-    """A range without ``nan``, which compares with nothing, and without ``inf``."""
+    """A range that refuses ``nan``, which every comparison lets through, and ``inf``."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Return the number, or fail with what is wrong about it."""
@@ -64,7 +64,7 @@ def model_options(command: Command) -> Command:
     threads = click.option(
         "--threads",
         type=click.IntRange(min=1),
-        help="CPU threads; default: all that may be used. The classical model uses one whatever is said.",
+        help="CPU threads; default: all that may be used. The classical model always uses one.",
     )
     engine = click.option(
         "--engine",

@@ -13,8 +13,8 @@ _END = object()
 def ahead(items: Iterable[Item], depth: int = 2) -> Generator[Item, None, None]:
     """Yield the items in their order; up to ``depth`` wait ready, so memory stays bounded.
 
-    An error in the making of an item is raised where the item would have come. The thread ends with the iterator, also when
-    that is closed early: whoever may stop before its end closes it, as else it ends in whatever thread collects it.
+    An error while an item is made is raised where the item would have come. The thread ends with the iterator, also when that
+    is closed early. A caller that may stop before the end must close it: else that is left to whatever thread collects it.
     """
     iterator = iter(items)
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="ahead") as thread:

@@ -27,14 +27,14 @@ from counterstain.tiling.stains import HEMATOXYLIN_AND_DAB, STAIN_HUES
 FORMAT_VERSION = 1
 
 MAX_TILE_PX = 8192
-"""A tile of this side takes 0.8 GB before the network saw it."""
+"""Largest side of a tile: one takes 0.8 GB before the network sees it."""
 
 MAX_WEIGHT_FILES = 64
 
 _FILE_PART = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_. -]{0,126}[A-Za-z0-9_-])?")
 
 _MAX_FAULTS = 20
-"""Faults of a manifest that are told; a stranger's could have a million."""
+"""Mistakes of a manifest that a message lists; the manifest of a stranger could have a million."""
 
 
 def _printable(text: str) -> str:
@@ -172,7 +172,7 @@ def load_bundle(path: str | Path) -> Bundle:
 def graph_of(bundle: Bundle) -> bytes | Path:
     """Return the only ONNX graph of a bundle as a runtime loads it: its content, or a private copy when it is large.
 
-    The copy is removed with the bundle, so a runtime that reads a path later than at once must keep the bundle.
+    The copy is removed with the bundle, so a runtime that reads the path later must keep the bundle.
 
     Raises
     ------
@@ -251,11 +251,11 @@ def write_bundle(folder: str | Path, manifest: Manifest, files: Mapping[str, byt
     Raises
     ------
     BundleError
-        When it cannot be written, or something that is no bundle stands in its place.
+        When it cannot be written, or something that is not a bundle stands in its place.
     """
     folder = Path(folder)
     if folder.exists() and not (folder / MANIFEST).is_file() and (not folder.is_dir() or any(folder.iterdir())):
-        raise BundleError(f"{folder} is there and is no bundle; choose another name, so that it is not replaced")
+        raise BundleError(f"{folder} exists and is not a bundle; choose another name, so that it is not replaced")
     hashes = tuple(WeightFile(file=name, sha256=hashlib.sha256(content).hexdigest()) for name, content in files.items())
     text = manifest.model_copy(update={"weights": hashes}).model_dump_json(indent=2) + "\n"
     try:

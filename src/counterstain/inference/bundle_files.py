@@ -91,7 +91,7 @@ def _within_limits(opened: Callable[[str], _Sized]) -> OpenFile:
 def _plain(path: Path) -> _Sized:
     found = path.stat()
     if not stat.S_ISREG(found.st_mode):
-        raise BundleError(f"{path} is no plain file; a bundle is made of plain files")
+        raise BundleError(f"{path} is not a plain file; a bundle is made of plain files")
     return path.open("rb"), found.st_size
 
 

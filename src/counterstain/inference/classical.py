@@ -28,7 +28,7 @@ _DEPTH_PX = 10
 """Distance from the edge at which a nucleus counts as deep: 2.5 um at 0.25 um/px, about the radius of a small nucleus."""
 
 _DAB_WEIGHT = 0.7
-"""Of DAB in the nuclear density: it is darker than hematoxylin where it stains, and also stains what is no nucleus."""
+"""Weight of DAB in the nuclear density: it is darker than hematoxylin, and also stains what is not a nucleus."""
 _SURROUND_WEIGHT = 0.3
 _NUCLEUS_DENSITY, _NUCLEUS_WIDTH = 0.17, 0.03
 _HEMATOXYLIN_BLEED = 0.3

@@ -34,7 +34,7 @@ def load_backend(
     Raises
     ------
     UsageError
-        When it is neither, or engine and precision do not fit it, one another or this machine.
+        When there is no such backend or bundle, or engine and precision do not fit it, each other or this machine.
     BundleError
         When the bundle cannot be used.
     """

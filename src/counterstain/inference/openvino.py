@@ -4,7 +4,7 @@ In float32 the numbers are those of ONNX Runtime but for rounding. In bfloat16 a
 products of 8-bit mantissas, about twice as fast; maps then differ by about a hundredth. OpenVINO itself would choose bfloat16
 where it is faster: here the arithmetic is always set.
 
-OpenVINO reports its import to its makers. This module keeps it from finding the package that does so.
+OpenVINO reports to its makers that it was imported. This module hides the package that does so from it.
 """
 
 import sys

@@ -3,7 +3,7 @@
 The published tiles differ from this package's lattice: they start at the image's border without a margin, the last ones are
 shifted back to end there, empty ones are not inferred, and a tile of another size is resampled to that of the networks. Every
 network normalises by the statistics of its tile, so another tiling gives slightly other numbers. ``counterstain analyze`` uses
-the lattice, whose answer does not depend on the region that was asked for; this module is the measure of its distance.
+the lattice, whose answer does not depend on the region that was asked for; this module shows how far the two are apart.
 """
 
 from collections.abc import Mapping
@@ -59,7 +59,7 @@ def infer_published(
 
 
 def is_empty(tile: Picture) -> bool:
-    """Return whether the grey levels of a tile, black and white left out, hardly vary; a tile of nothing else is empty."""
+    """Return whether the grey levels of a tile, black and white left out, hardly vary; black and white alone are empty."""
     grey = np.asarray(Image.fromarray(tile).convert("L"))
     counted = grey[(grey != 0) & (grey != 255)]
     return not counted.size or float(np.var(counted)) < MIN_VARIANCE

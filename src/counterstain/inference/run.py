@@ -61,8 +61,8 @@ def infer(
     grid : of the size that the slide has at that resolution.
     tiles : of the grid; None takes all. Batches are full where tiles of one size follow one another.
     batch_size : more is faster on a GPU and only takes memory on a CPU.
-    on_tile : called with each tile, and what is wrong with the part of it that is kept, when its maps are done. None judges
-        nothing.
+    on_tile : called with each tile, and the quality of the part of it that is kept, when its maps are done. With None the
+        quality of tiles is not judged.
     stopwatch : gets the seconds spent waiting for ``read`` and ``network``.
 
     Raises
@@ -110,7 +110,7 @@ def _damage(slide: Slide, tile: Tile, grid: TileGrid, mpp: float) -> tuple[Box, 
 
 
 def _without_nuclei(outputs: Outputs, panel: Panel, holes: Holes) -> Outputs:
-    """Return the outputs with no nuclei in holes, which the network saw as white: whatever it makes of them is no finding."""
+    """Return the outputs with no nuclei in holes, which the network saw as white: what it infers there means nothing."""
     if not any(holes):
         return outputs
     emptied = {channel.name for channel in panel.channels if channel.role != "modality"}

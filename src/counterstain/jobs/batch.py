@@ -1,4 +1,4 @@
-"""Analyse many images, one after the other or some at once: what fails is named and the others are done."""
+"""Analyse many images, one after the other or some at once; an image that fails is named, and the others are done."""
 
 import threading
 from collections.abc import Callable
@@ -50,19 +50,19 @@ class Job:
     regions: Path | None = None
     """File of the parts of every slide that are scored on their own."""
     workers_for: Callable[[Path, Slide, float | None], Workers | None] = _no_others
-    """From the file of a slide, open, and ``mpp`` to whoever does the work, None for this process."""
+    """Takes the path of a slide, the open slide and ``mpp``; returns the workers that do the work, None for this process."""
     opened: Callable[..., AbstractContextManager[Slide]] = open_slide
-    """From the path of an image, ``mpp``, ``default_mpp`` and ``series`` to the slide; as ``open_slide``."""
+    """Takes the path of an image, ``mpp``, ``default_mpp`` and ``series``; returns the open slide, as ``open_slide`` does."""
     at_once: int = 1
     """Images that are at work at the same time, each in a thread of its own; only other processes make that faster."""
     stop: threading.Event = field(default_factory=threading.Event)
-    """Set when the run is interrupted: whoever works for it, in whatever thread, stops soon."""
+    """Set when the run is interrupted; all threads that work for it then stop soon."""
 
 
 def run_batch(inputs: list[Input], job: Job, outcome: Outcome[Record], listener: Listener) -> None:
     """Analyse every input and add what came of it to ``outcome``, in the order of the inputs.
 
-    Whatever error one input brings about is its own: it is said, and the others are done.
+    An error that one input causes is reported, and the others are analysed all the same.
     """
     inhabited = homes([item.path for item in inputs])
 
@@ -174,7 +174,7 @@ def work_of(folder: Path) -> Path:
 
 
 def remove_finished_work(folder: Path) -> None:
-    """Remove the folder of work of a run that was killed when its result had been written; an unfinished one is younger."""
+    """Remove the folder of work of a run that was killed after writing its result; one newer than the result is unfinished."""
     work, result = work_of(folder), folder / FILE_NAME
     if not (result.is_file() and work.is_dir()):
         return
@@ -185,7 +185,7 @@ def remove_finished_work(folder: Path) -> None:
 
 
 def _stoppable(tell: OnProgress, stop: threading.Event) -> OnProgress:
-    """Return ``tell`` as one that ends the work, as Ctrl-C does, once the run is to stop."""
+    """Return a ``tell`` that also ends the work, as Ctrl-C does, once the run is to stop."""
 
     def told(progress: Progress) -> None:
         tell(progress)

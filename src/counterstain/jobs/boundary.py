@@ -1,4 +1,4 @@
-"""The boundary around the work on one image: whatever goes wrong there is said, and the other images are done."""
+"""The boundary around the work on one image: whatever goes wrong there is reported, and the other images are done."""
 
 import traceback
 from collections.abc import Callable
@@ -42,8 +42,8 @@ class Fault:
 def attempted(work: Callable[[], Result]) -> Result | Fault:
     """Return what the work on one image gives, or why it gives nothing.
 
-    Every error is caught, also one that nobody thought of: a fault of this program or of a library that one odd file brings to
-    light must not take the other images with it. What ends a run, such as Ctrl-C, is no error and goes on.
+    Every error is caught, unforeseen ones too: a fault of this program or of a library that one odd file brings to light must
+    not take the other images with it. What ends a run, such as Ctrl-C, is not caught.
     """
     try:
         return work()

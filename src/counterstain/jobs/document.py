@@ -1,4 +1,4 @@
-"""What came of a run as one JSON document: for a program that started it, or for a page that shows it."""
+"""The results of a run as one JSON document: for a program that started it, or for a page that shows it."""
 
 from dataclasses import asdict
 from typing import Any
@@ -11,7 +11,7 @@ from counterstain.versions import FORMAT_VERSION
 
 
 def document(outcome: Outcome[Content]) -> dict[str, Any]:
-    """Return what came of a run, made of JSON's own types alone."""
+    """Return the results of a run, made of JSON's own types alone."""
     done = [
         {
             "status": "kept" if name in outcome.kept else "done",

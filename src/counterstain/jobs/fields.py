@@ -1,4 +1,4 @@
-"""Which image of the files is analysed, or that each is: a file with several fields becomes as many inputs."""
+"""Choose which image of each file is analysed, or all of them: a file with several fields then becomes several inputs."""
 
 from collections import Counter
 from dataclasses import replace
@@ -10,7 +10,7 @@ from counterstain.slides.opening import full_size_series, series_name
 
 
 def with_series(inputs: list[Input], series: str | None) -> list[Input]:
-    """Return the inputs with the number of the image that is analysed of each.
+    """Return the inputs, each with the number of the image of its file that is analysed.
 
     Parameters
     ----------
@@ -30,7 +30,9 @@ def with_series(inputs: list[Input], series: str | None) -> list[Input]:
     uses = Counter(item.name.casefold() for item in found)
     alike = sorted(item.name for item in found if uses[item.name.casefold()] > 1)
     if alike:
-        raise UsageError(f"several images would be called {', '.join(dict.fromkeys(alike))}; analyse them apart", ELSEWHERE)
+        raise UsageError(
+            f"several images would be called {', '.join(dict.fromkeys(alike))}; analyse them in separate runs", ELSEWHERE
+        )
     return found
 
 

@@ -1,4 +1,4 @@
-"""From what the user named to images and the names of their output folders."""
+"""Turn what the user named into images, each with a name for its output folder."""
 
 import glob
 import re
@@ -57,7 +57,7 @@ def find_inputs(named: tuple[str, ...]) -> tuple[list[Input], list[tuple[str, Sl
 
 
 def folder_names(paths: list[Path]) -> list[str]:
-    """Return a different folder name for each path: its stem, and where stems meet as much more of the path as is needed.
+    """Return a different folder name for each path: its stem, with as much more of the path as tells equal stems apart.
 
     ``a/x.png`` and ``b/x.png`` become ``a_x`` and ``b_x``; ``x.png`` and ``x.jpg`` become ``x_png`` and ``x_jpg``. Names that
     differ only in case count as the same, as they do on some disks; paths that do are numbered: ``X.PNG`` and ``x.png`` become
@@ -118,7 +118,7 @@ def _is_image(path: Path) -> bool:
 
 
 def _visible(stem: str) -> str:
-    """Return a name that a disk takes, for a folder that is not hidden, is no way up and not the place of a file of ours."""
+    """Return a name that every disk accepts, for a folder that is not hidden, no parent folder and no name of our files."""
     encoding = sys.getfilesystemencoding()
     visible = stem.encode(encoding, "replace").decode(encoding).lstrip(".") or "image"
     return f"{visible}_image" if OUR_FILES.fullmatch(visible) else visible

@@ -1,4 +1,4 @@
-"""A result that is there already: the one that this run would write, which is kept, or another one, which is in the way."""
+"""A result that exists already: it is kept where this run would write the same, and refused where it differs."""
 
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ def kept_result(
         *([f"it lacks {', '.join(missing)}"] if missing else []),
     ]
     if differences:
-        raise OutputError(f"{folder} already holds a result, made otherwise: {'; '.join(differences)}", REPLACE, ELSEWHERE)
+        raise OutputError(f"{folder} already holds a different result: {'; '.join(differences)}", REPLACE, ELSEWHERE)
     return content
 
 
@@ -65,7 +65,7 @@ def _other_scores(content: Record, names: tuple[str, ...], regions: Regions) -> 
     were, scored = {score.name for score in content.scores}, _regions_of(content)
     return [
         *([] if were == {*names} else [f"its scores were {', '.join(sorted(were))}"]),
-        *([] if scored == [(region.name, region.digest()) for region in regions.parts] else ["its regions are others"]),
+        *([] if scored == [(region.name, region.digest()) for region in regions.parts] else ["its regions differ"]),
     ]
 
 

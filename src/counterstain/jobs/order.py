@@ -23,7 +23,7 @@ CELL_OPTIONS = ("decoder", "threshold", "marker_threshold", "min_area_um2", "max
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What is asked for of a run; what is None or empty is left to the default. Nothing is loaded or checked yet."""
+    """What is asked for of a run; None or empty means the default. Nothing is loaded or checked yet."""
 
     out: Path
     """Folder of the results; made when missing."""
@@ -45,7 +45,7 @@ class Order:
     any_stain: bool = False
     mpp: float | None = None
     magnification: float | None = None
-    """Says the same as ``mpp``, and goes before it."""
+    """Another way to state the pixel size; where both are given it is taken, and not ``mpp``."""
     series: str | None = None
     """Of files with several images of full size: the number of one, or each; see ``with_series``."""
     outline_px: int = OUTLINE_PX
@@ -62,13 +62,13 @@ class Order:
 
 
 def order_from(settings: Mapping[str, Any], out: Path) -> Order:
-    """Return the order that some settings are; those of other things are passed over, and None is the default."""
+    """Return the order that these settings describe; settings of other things are ignored, and None means the default."""
     names = Order.__dataclass_fields__
     return Order(out=out, **{name: value for name, value in settings.items() if name in names and value is not None})
 
 
 def job_of(order: Order) -> Job:
-    """Return what is done to every image, with the model loaded and the folder made, once the order is found to be right.
+    """Return what is done to every image, with the model loaded and the folder made, after checking the order.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What came of a run: results, those that were there already, and failures. Each is told to the log as soon as it is known."""
+"""The outcome of a run: new results, those that were there already, and failures. Each is logged as soon as it is known."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -49,7 +49,7 @@ class Outcome(Generic[Content]):
         self.log.kept(name, content.slide.source)
 
     def add_damaged(self, damaged: Iterable[tuple[Path, OutputError]], listener: Listener) -> None:
-        """Add folders whose record cannot be read, and let it be heard."""
+        """Add folders whose record cannot be read, and tell the listener."""
         for path, error in damaged:
             self.failed(fault_of(error).failure(path.name, path))
             listener.failed(str(path), error)

@@ -24,8 +24,7 @@ FILE_NAME = "counterstain.log"
 class RunLog:
     """Appends to the log of a folder; each line is there as a whole as soon as what it tells has happened.
 
-    Images that are analysed at the same time may tell of themselves at the same time. A log that cannot be written costs a
-    warning, and no result.
+    Several images may be logged at the same time. Where the log cannot be written there is a warning, and no result is lost.
     """
 
     def __init__(self, out: Path, shard: Shard | None = None, listener: Listener = SILENCE) -> None:
@@ -37,7 +36,7 @@ class RunLog:
         self._one_line_at_a_time = threading.Lock()
 
     def started(self, options: Mapping[str, Any], model: Mapping[str, str], images: int) -> None:
-        """Tell what the run was asked, of which model and versions."""
+        """Log what the run was asked to do, with which model and versions."""
         asked = {name: _plain(value) for name, value in options.items()}
         self._add("start", {"versions": package_versions(), "bundle": dict(model), "options": asked, "images": images})
 

@@ -9,8 +9,8 @@ from counterstain.jobs.batch import Job
 from counterstain.jobs.order import Order
 
 SLIDES_AT_ONCE = 3
-"""One whose results are written, one whose last tiles or blocks are done, and one for all other workers. The process that asks
-holds the tables of as many."""
+"""Slides at work at once: one whose results are written, one whose last tiles or blocks are done, one for all other workers.
+The process that asks holds the tables of that many in memory."""
 
 
 @contextmanager

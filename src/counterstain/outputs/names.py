@@ -15,7 +15,7 @@ from counterstain.outputs.tables.tiles import write_tiles
 from counterstain.panel import Panel
 
 WHOLE_IMAGE_PIXELS = 250_000_000
-"""Slides with more pixels, at the model's resolution, get no pictures, which are made in memory, and what is bulky if named."""
+"""Slides with more pixels, at the model's resolution, get no pictures, and bulky formats only when they are named."""
 
 Writer = Callable[[Analysis, Path], None]
 
@@ -36,7 +36,7 @@ class Format:
     is_picture: bool = False
     """Whether the whole slide is in memory while it is written."""
     is_bulky: bool = False
-    """Whether it takes so much time and disk that nobody gets it of a large slide who did not name it."""
+    """Whether it takes so much time and disk that it is written for a large slide only when it is named."""
 
     @property
     def is_available(self) -> bool:
@@ -195,7 +195,7 @@ def formats_for(names: Iterable[str], pixels: int, *, named: bool) -> tuple[str,
     pictures = [name for name in names if FORMATS[name].is_picture]
     if pictures and named:
         raise OutputError(
-            f"the formats {', '.join(pictures)} are written of up to {WHOLE_IMAGE_PIXELS:,} pixels, and this slide has "
+            f"the formats {', '.join(pictures)} can only be written for up to {WHOLE_IMAGE_PIXELS:,} pixels; this slide has "
             f"{pixels:,}; leave them out, or cut out the region to be shown"
         )
     return tuple(name for name in names if name not in pictures and (named or not FORMATS[name].is_bulky))

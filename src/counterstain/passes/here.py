@@ -1,4 +1,4 @@
-"""The process that asks, at the work of one slide; and what a process of a cluster is to the pieces that it is given."""
+"""Do the tiles and blocks of one slide in this process: all of them, or those that a process of a cluster is given."""
 
 from collections.abc import Generator, Sequence
 from contextlib import closing

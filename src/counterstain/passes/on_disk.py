@@ -44,7 +44,7 @@ class Subject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ears:
-    """Who hears of the work on one slide."""
+    """Callbacks that are told how far the work on one slide is."""
 
     on_progress: OnProgress = unheard
     stopwatch: Stopwatch = field(default_factory=Stopwatch)

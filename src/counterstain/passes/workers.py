@@ -36,13 +36,13 @@ class Errand:
 
     work: Path
     settings: Settings
-    """As the folder must have them recorded."""
+    """The settings that the folder must state."""
     panel: Panel
     """The maps that are kept."""
 
 
 class Workers(Protocol):
-    """Whoever does the tiles and blocks of one slide, with its file and its folder of work in sight."""
+    """Whoever does the tiles and blocks of one slide, with access to its file and its folder of work."""
 
     @property
     def needs_folder(self) -> bool:

@@ -7,7 +7,7 @@ import numpy as np
 from counterstain.polygons.rings import Polygon, Ring
 
 FARTHEST_PX = 1e9
-"""No slide has a corner beyond."""
+"""Largest coordinate that is believed: no slide is so large."""
 
 
 def features_of(content: Any) -> list[Any]:
@@ -20,7 +20,7 @@ def features_of(content: Any) -> list[Any]:
     """
     features = content.get("features", [content]) if isinstance(content, dict) else content
     if not isinstance(features, list):
-        raise ValueError("its features are no list")
+        raise ValueError("its features are not a list")
     return features
 
 
@@ -30,7 +30,7 @@ def polygons_of(geometry: Any) -> tuple[Polygon, ...]:
     Raises
     ------
     ValueError
-        It is no area, or its coordinates are not those of its type; the message says which.
+        It has no area, or its coordinates are not those of its type; the message says which.
     """
     kind = geometry.get("type") if isinstance(geometry, dict) else None
     if kind == "GeometryCollection" and isinstance(parts := geometry.get("geometries"), list):
@@ -53,7 +53,7 @@ def open_ring(points: Any) -> Ring:
     Raises
     ------
     TypeError, ValueError, IndexError, OverflowError
-        It is no ring: fewer than four points, no numbers, or not closed.
+        It is not a ring: fewer than four points, no numbers, or not closed.
     """
     ring = np.asarray([point[:2] for point in points], dtype=np.float64)
     if len(ring) < 4 or not np.isfinite(ring).all() or (ring[0] != ring[-1]).any():

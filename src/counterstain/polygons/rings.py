@@ -28,7 +28,7 @@ def ring_area(ring: Ring) -> float:
 
 
 def ring_bounds(rings: Sequence[Ring]) -> NDArray[np.float64]:
-    """Return (n, 4) float64: the top, left, low and right end of each ring, each of one corner or more."""
+    """Return (n, 4) float64: the top, left, bottom and right edge of each ring, each of one corner or more."""
     if not rings:
         return np.empty((0, 4))
     corners, starts = np.concatenate([*rings]), np.cumsum([0, *(len(ring) for ring in rings[:-1])])

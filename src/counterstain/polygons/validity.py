@@ -1,4 +1,4 @@
-"""Whether polygons bound the ground that they seem to bound.
+"""Check that polygons enclose the ground that they seem to enclose.
 
 The area of an outline and the points that it holds go by different rules. They agree unless an outline crosses itself, a hole
 reaches outside its outline or into another hole, or one polygon lies over another; then a density would be of neither.
@@ -15,13 +15,13 @@ from counterstain.polygons.painting import counted
 from counterstain.polygons.rings import Polygon, polygon_area
 
 TOLERATED_SHARE = 0.001
-"""Of the area: what rounded corners may leave in doubt."""
+"""Share of the area by which two ways to compute it may differ, because corners are rounded."""
 
 PAIRS_AT_ONCE = 500_000
 """Pairs of an edge and a strip that are in memory, some 100 MB."""
 
 MOST_PAIRS = 200_000_000
-"""Half a minute; outlines with more edges side by side are not looked at."""
+"""Pairs that take half a minute to check; outlines with more are refused unchecked."""
 
 
 def fault_of(polygons: Sequence[Polygon]) -> str:

@@ -59,7 +59,7 @@ def write_cells(analysis: Analysis, path: Path) -> None:
 
 
 def _strips(table: CellTable) -> Iterator[tuple[int, Cells]]:
-    """Yield number and nuclei of each row of squares, whatever the parts of the table; a nucleus lies where it begins."""
+    """Yield number and nuclei of each row of squares, however the table comes in parts; first pixels decide the row."""
     waiting: list[Cells] = []
     number = 0
     for part in table.parts():
@@ -94,7 +94,7 @@ def _rows(cells: Cells) -> NDArray[np.void]:
 
 
 def _packed(cells: Cells, unit: NDArray[np.float64]) -> NDArray[np.int32] | NDArray[np.float64]:
-    """Return the corners of all outlines as steps of whole units, on which those lie that were cut here; others as they are."""
+    """Return the corners of all outlines as steps of whole units where all lie on such units; else as they are."""
     corners = np.concatenate([np.empty((0, 2)), *cells.outlines])
     whole = np.round(corners / unit)
     if (np.abs(whole) < 2**30).all() and (whole * unit == corners).all():
@@ -119,7 +119,7 @@ def _add(file: zipfile.ZipFile, name: str, values: NDArray[Any], *, compressed: 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredCells:
-    """A ``CellTable`` over a ``cells.npz``; in memory are the columns that were asked for.
+    """A ``CellTable`` over a ``cells.npz``; only columns that were asked for are in memory.
 
     Raises
     ------
@@ -220,7 +220,7 @@ def _member(path: Path, file: zipfile.ZipFile, name: str) -> NDArray[Any]:
         np.lib.format.read_magic(content)
         shape, is_by_column, dtype = np.lib.format.read_array_header_1_0(content)
         if is_by_column or dtype.hasobject:
-            raise ValueError(f"{name} is no plain array")
+            raise ValueError(f"{name} is not a plain array")
         values: NDArray[Any] = np.frombuffer(content.getbuffer()[content.tell() :], dtype).reshape(shape)
     except _DAMAGES as error:
         raise _damaged(path, str(error)) from error

@@ -1,4 +1,4 @@
-"""Whether a table that was read back is that of its record: nothing cut off, nothing changed by another program."""
+"""Check that a table that was read back is that of its record: nothing cut off, nothing changed by another program."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,7 @@ def check_cells(cells: CellColumns, record: Record) -> None:
     odd = [name for name, most in inside.items() if not ((cells[name] >= -1) & (cells[name] <= most)).all()]
     odd += [name for name, side in zip(("row_um", "col_um"), record.slide.sides, strict=True) if _moved(cells, name, side)]
     if odd:
-        raise ValueError(f"{', '.join(odd)}: values cannot be right, as when points or commas in numbers were taken for others")
+        raise ValueError(f"{', '.join(odd)}: values cannot be right, as when points and commas in numbers were confused")
 
 
 def check_tiles(count: int, record: Record) -> None:

@@ -13,7 +13,7 @@ class Population:
 
     cells: CellColumns
     area_mm2: float | None
-    """Area in square millimetres that the nuclei were looked for in; None where nobody measured it."""
+    """Area in square millimetres that the nuclei were looked for in; None where it was not measured."""
     resolution: Resolution
     """Size of the pixels that the positions of the nuclei count in."""
 

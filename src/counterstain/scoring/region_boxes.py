@@ -23,7 +23,7 @@ def boxes_in(text: str, mpp: float | tuple[float, float]) -> list[tuple[str, tup
     Raises
     ------
     ValueError
-        It is no such table, or a row no box; the message says what is wrong.
+        It is not such a table, or a row is not a box; the message says what is wrong.
     """
     sheet = read_sheet(io.StringIO(text, newline=""))
     unit = next((unit for unit in ("px", "um") if all(f"{side}_{unit}" in sheet.names for side in SIDES)), None)

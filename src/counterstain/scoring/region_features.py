@@ -1,4 +1,4 @@
-"""Regions in GeoJSON as QuPath exports objects: text in, named polygons out, and what was left out since it is no region."""
+"""Regions in GeoJSON as QuPath exports objects: text in, named polygons out, with a note of objects that are not regions."""
 
 import json
 from collections import Counter
@@ -25,26 +25,26 @@ EARLY_IDS = {
 def features_in(text: str) -> tuple[Named, tuple[str, ...]]:
     """Return the name, empty where there is none, and the polygons of every region; and what was left out, for a warning.
 
-    The class is the name of a region that has no other. Objects that are no regions, such as detections, and cores that QuPath
+    The class is the name of a region that has no other. Objects that are not regions, such as detections, and cores that QuPath
     marks as missing are left out.
 
     Raises
     ------
     ValueError
-        It is no such text, or an object that should be a region is none; the message says which.
+        It is not such a text, or an object that should be a region is not one; the message says which.
     """
     try:
         features = features_of(json.loads(text))
     except RecursionError as error:
-        raise ValueError("it is no GeoJSON: brackets are nested too deeply") from error
+        raise ValueError("it is not GeoJSON: brackets are nested too deeply") from error
     except ValueError as error:
-        raise ValueError(f"it is no GeoJSON: {error}") from error
+        raise ValueError(f"it is not GeoJSON: {error}") from error
     named: Named = []
     others: Counter[str] = Counter()
     missing = []
     for number, feature in enumerate(features, start=1):
         if not isinstance(feature, dict):
-            raise ValueError(f"feature {number} is no GeoJSON feature")
+            raise ValueError(f"feature {number} is not a GeoJSON feature")
         properties: dict[str, Any] = found if isinstance(found := feature.get("properties"), dict) else {}
         name, kind = _name(properties, number), _kind(feature, properties)
         if kind in NO_REGIONS:
@@ -72,7 +72,7 @@ def _name(properties: dict[str, Any], number: int) -> str:
     name = properties.get("name") or _class(properties.get("classification")) or ""
     text = str(name).strip()
     if any("\ud800" <= letter <= "\udfff" for letter in text):
-        raise ValueError(f"feature {number}: its name is no text, as half a letter is in it; name it anew")
+        raise ValueError(f"feature {number}: its name is not text, it holds half of a character; rename it")
     return text
 
 
@@ -92,7 +92,7 @@ def _left_out(others: Counter[str]) -> list[str]:
     if not others:
         return []
     counted = ", ".join(f"{count} of the type {kind}" for kind, count in sorted(others.items()))
-    return [f"the file of regions also holds objects that are no regions, which were left out: {counted}"]
+    return [f"the file of regions also holds objects that are not regions, which were left out: {counted}"]
 
 
 def _missing(names: list[str]) -> list[str]:

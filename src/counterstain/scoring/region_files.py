@@ -18,10 +18,10 @@ ALL = "all"
 """The name of the whole slide, which no region may take."""
 
 SMALLEST_PX = 1.0
-"""Square pixels; what is smaller is no area but the rest of one, and a density on it would be of no meaning."""
+"""Square pixels; a smaller area is a leftover of drawing, and a density on it would mean nothing."""
 
 MOST_BYTES = 500_000_000
-"""Of the text of a file: more is no file of regions."""
+"""Largest size of the text of a file of regions."""
 
 EXPECTED = (
     "expected areas as QuPath exports them (.geojson), or a CSV of boxes with row, col, height and width in _px or _um; "

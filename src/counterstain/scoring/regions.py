@@ -18,7 +18,7 @@ from counterstain.polygons.rings import Polygon, contains, polygon_area
 from counterstain.scoring.base import Population, Score, Scorer
 
 MOST_NAMED = 5
-"""Regions that a warning names."""
+"""Number of regions that a warning names at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +38,7 @@ class Region:
         return self.area_px() * mpp**2 / 1e6
 
     def digest(self) -> str:
-        """Return the SHA-256 of the corners, by which a region that was moved or drawn anew is told from the one it was."""
+        """Return the SHA-256 of the corners, which changes when the region is moved or drawn anew."""
         text = json.dumps([[ring.tolist() for ring in rings] for rings in self.polygons])
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -49,11 +49,11 @@ class Regions:
 
     parts: tuple[Region, ...] = ()
     left_out: tuple[str, ...] = ()
-    """Sentences about what else their file holds and is no region."""
+    """Sentences about objects in their file that are not regions."""
 
 
 NO_REGIONS = Regions()
-"""Nothing is scored but the whole."""
+"""No regions: only the whole slide is scored."""
 
 
 def score_regions(whole: Population, regions: Iterable[Region], scorers: Sequence[Scorer]) -> tuple[Score, ...]:

@@ -55,7 +55,7 @@ class Origin:
     images: int = 1
     """Number of images in the file, labels and overviews among them where they are listed; levels of a pyramid are none."""
     fields: int = 1
-    """Number of those that are of full size and no labels."""
+    """Number of those that are of full size and not labels."""
     left_out: tuple[str, ...] = ()
     """The other images, each in words."""
     row_px: int = 0
@@ -76,7 +76,7 @@ WHOLE_FILE = Origin()
 
 
 WHITE = 255
-"""All samples of a pixel that shows glass, or that nobody knows."""
+"""Value of all samples of a pixel that shows glass, or that could not be decoded."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Which image of a file with several is analysed: the largest that is none of the others at a smaller size, and no label.
+"""Choose the image of a file with several that is analysed: the one of full size that is neither a smaller copy nor a label.
 
 Knows no file format: a reader lists what a file holds, and takes what is chosen. Labels, macros and overviews may show a name,
 so they are never chosen, not even where they are asked for.
@@ -22,16 +22,16 @@ COARSER = 1.5
 """An image whose stated pixels are larger than those of the finest by this factor is an overview of it."""
 
 SMALL_SHARE = 0.25
-"""An image that states no pixel size and has less than this share of the pixels of the largest is taken for no field, and a
-warning says so."""
+"""An image that states no pixel size and has less than this share of the pixels of the largest is not taken for a field, and
+a warning says so."""
 
 EACH = "all"
-"""In place of a number: every image of full size, each with a result of its own."""
+"""Instead of a number: every image of full size, each with a result of its own."""
 
 OF_ITS_OWN = Remedy("save the image to analyse as a file of its own")
 
 MAX_NAMED = 8
-"""Images that a message lists, of a file that holds hundreds."""
+"""Number of images that a message lists at most; a file may hold hundreds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

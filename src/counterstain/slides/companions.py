@@ -1,4 +1,4 @@
-"""Which files of a folder belong to a slide that another file of it stands for, so that a listing names each slide once.
+"""Leave out files that belong to a slide for which another file of the folder stands, so that a listing names each slide once.
 
 The files of a DICOM slide are its levels, its label and its overview, and any of them opens it. A Hamamatsu VMS slide is an
 index and JPEG files, of which one is the overview, which may show a name.

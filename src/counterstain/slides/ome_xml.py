@@ -1,6 +1,6 @@
 """What the OME-XML of a file says of its images: names, sizes, pixel sizes, and whether three channels are red, green and blue.
 
-The XML may be damaged or of another file: what cannot be understood is taken as not said. Knows no file.
+The XML may be damaged or of another file: what cannot be understood counts as not stated. Knows no file.
 """
 
 from collections.abc import Iterator, Sequence
@@ -31,7 +31,7 @@ class OmeImage:
 
 
 def ome_images(text: str | None) -> list[OmeImage]:
-    """Return the images that OME-XML describes, in their order; none where it is no XML."""
+    """Return the images that OME-XML describes, in their order; none where it is not XML."""
     if not text:
         return []
     try:
@@ -85,7 +85,7 @@ def _bits(pixels: ET.Element) -> int | None:
 def _colours(channels: list[ET.Element]) -> tuple[int, ...] | None:
     """Return the order of colours by the names of the channels, else by the colours that they are shown in.
 
-    Fluorescence is shown in red, green and blue too, so a channel of a dye or with a name of its own is no colour.
+    Fluorescence is shown in red, green and blue too, so a channel of a dye or with a name of its own is not a colour.
     """
     by_name = colour_order([channel.get("Name", "") for channel in channels])
     if by_name or any(channel.get("Name") or any(channel.get(key) for key in _FLUORESCENCE) for channel in channels):

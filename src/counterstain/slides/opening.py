@@ -56,7 +56,7 @@ def open_slide(
     path : file, or folder of an OME-Zarr, to read.
     mpp : micrometres per pixel at full size; wins over what the file says, which is warned of where it differs.
     default_mpp : taken, as ``assumed``, for a flat image that states none.
-    series : number of the image in a file of several, from 0; None takes the one of full size that is no label or overview.
+    series : number of the image in a file of several, from 0; None takes the only one of full size.
 
     Raises
     ------
@@ -128,7 +128,7 @@ class Wanted:
     series: int | None
 
     def name(self, origin: Origin = WHOLE_FILE) -> str:
-        """Return the name of the slide, which that of its file is not where it is one of several fields."""
+        """Return the name of the slide: that of its file, with the number of the image where it is one of several fields."""
         name = slide_name(self.path)
         return name if origin.fields == 1 else series_name(name, origin.series)
 

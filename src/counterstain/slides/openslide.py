@@ -32,7 +32,7 @@ believed."""
 
 
 def is_whole_slide(path: Path) -> bool:
-    """Return whether a scanner's format is recognised; a generic TIFF is none."""
+    """Return whether a scanner's format is recognised; a generic TIFF does not count."""
     try:
         return openslide.OpenSlide.detect_format(path) not in (None, _GENERIC)
     except openslide.OpenSlideError:

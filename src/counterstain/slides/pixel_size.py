@@ -1,7 +1,7 @@
 """What a file states of the size of its pixels, whether that can be believed, and what is taken for it.
 
-An option of the user wins over the file, the file over what is assumed. Whatever is odd about it is said in a sentence, never
-put right in silence.
+An option of the user wins over the file, the file over what is assumed. Anything odd about it is reported in a sentence and
+never corrected silently.
 """
 
 import math
@@ -22,7 +22,7 @@ SQUARE_ASPECT = 1.001
 """Pixels whose sides differ by at most this factor are square, up to the rounding of what was stated."""
 
 MAX_ASPECT = 4.0
-"""Pixels whose sides differ by more than this factor are of no scanner."""
+"""No scanner makes pixels whose sides differ by more than this factor."""
 
 CONTRADICTION = 0.03
 """An option that differs from what the file states by more than this share is warned of."""

@@ -12,7 +12,7 @@ from counterstain.slides.base import Damage
 from counterstain.slides.resampling import FILTER_REACH, SAME_MPP_TOLERANCE, Factors, read_extended, read_resampled
 
 MAX_ASPECT_DIFFERENCE = 0.02
-"""Images whose sides shrink by factors that differ more are no levels of the first."""
+"""Images whose sides shrink by factors that differ more are not levels of the first."""
 
 ReadLevel = Callable[[Box, int], NDArray[np.uint8]]
 """Takes a box within a level, and the level's number, and returns its (h, w, 3) pixels, white where they are damaged."""
@@ -38,7 +38,7 @@ class Level:
 
 
 def level_of(size: Size, full: Size) -> Level:
-    """Return a level by its size. A last row or column that does not fill a pixel may be stored or not: it says nothing."""
+    """Return a level by its size. A last row or column that fills no whole pixel may be stored or not: it does not count."""
     rows, cols = full.height / size.height, full.width / size.width
     whole = round((rows * cols) ** 0.5)
     fits = all(abs(whole * side - wide) < whole for side, wide in ((size.height, full.height), (size.width, full.width)))
@@ -74,7 +74,7 @@ def read_pyramid(
     ----------
     read : reads pixels of one level.
     levels : the first at full size.
-    factors : pixels at full size per target pixel, down and across; neither is enlarged that need not be.
+    factors : pixels at full size per target pixel, down and across; a side is enlarged only where it must be.
     box : in target pixels; may reach outside.
     damage_in : what is damaged, which is made from the next larger level where there is one.
     """

@@ -1,7 +1,7 @@
 """CZI, VSI and ZVI slides through slideio, read piece by piece from the level that fits. Needs the extra ``czi``.
 
-Of several scenes of full size one is named. Labels and overviews, which may show a name, are never read. Imported only when it
-is asked for.
+Of several scenes of full size the user names one. Labels and overviews, which may show a name, are never read. Imported only
+when it is asked for.
 """
 
 import re
@@ -96,7 +96,7 @@ class SlideioSlide:
     UnreadableSlideError
         When the file, or later a part of it, cannot be read.
     UnsupportedSlideError
-        When it is no RGB image of one plane, or its tiles would be put in wrong places.
+        When it is not an RGB image of one plane, or its tiles would be put in wrong places.
     """
 
     def __init__(self, path: Path, *, name: str, resolution: Resolution, origin: Origin = WHOLE_FILE) -> None:
@@ -202,7 +202,7 @@ def _stated_white(path: Path) -> int | None:
 
 
 def _check_kind(scene: Any, metadata: str, path: Path) -> None:
-    """Refuse what is no RGB image. Three channels of a CZI are colours only where its pixels are BGR, not grey."""
+    """Refuse what is not an RGB image. Three channels of a CZI are colours only where its pixels are BGR, not grey."""
     kinds = {np.dtype(scene.get_channel_data_type(number)) for number in range(scene.num_channels)}
     is_rgb = scene.num_channels == 3 and kinds <= {np.dtype(np.uint8), np.dtype(np.uint16)} and len(kinds) == 1
     if _is_czi(path):

@@ -10,7 +10,7 @@ from counterstain.slides.raster import is_raster
 Kind = Literal["tiff", "raster", "zarr", "slideio", "other"]
 
 SLIDEIO_SUFFIXES = frozenset({".czi", ".vsi", ".zvi"})
-"""Of what slideio alone reads. A VSI file is a TIFF too, but of its overview only."""
+"""Suffixes of slides that only slideio reads. A VSI file is a TIFF too, but as such holds its overview only."""
 
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _CZI_MAGIC = b"ZISRAWFILE"
@@ -27,7 +27,7 @@ def kind_of(path: Path) -> Kind:
     Raises
     ------
     UnreadableSlideError
-        When the path is missing, empty, or a folder that is no slide.
+        When the path is missing, empty, or a folder that is not a slide.
     """
     if path.is_dir() and is_zarr(path):
         return "zarr"

@@ -1,4 +1,4 @@
-"""A slide that several threads may read: they wait for one another, as no reader need bear two at once."""
+"""A slide that several threads may read: they wait for one another, as a reader need not support two at once."""
 
 import threading
 from typing import Self

@@ -23,7 +23,7 @@ MAX_FIELDS = 256
 """More pages of one size are a stack, not fields."""
 
 _NAME_CHARACTERS = 60
-"""A longer description is no name."""
+"""Characters of a description that may be a name; a longer one is not."""
 
 _PAGE_NAME, _OLD_SUBFILE_TYPE, _OLD_REDUCED, _MAX_SAMPLE_VALUE = 285, 255, 2, 281
 
@@ -53,7 +53,7 @@ class TiffImage:
     """The largest value that a pixel can have, where the file says so."""
     orientation: int
     stack: str
-    """What it is where it is no single image, for messages; empty where it is one."""
+    """What it is where it is not a single image, for messages; empty where it is one."""
     is_of_colours: bool
     """Whether its three parts are red, green and blue."""
 
@@ -64,7 +64,7 @@ class TiffImage:
 
 
 def images_of(tiff: tifffile.TiffFile) -> list[TiffImage]:
-    """Return every image of a file, in its order; levels of a pyramid, and pages without pixels, are none."""
+    """Return every image of a file, in its order; levels of a pyramid, and pages without pixels, do not count."""
     described = _matched(ome_images(tiff.ome_metadata), tiff.series)
     found = [*chain.from_iterable(_images(tiff, series, described.get(number)) for number, series in enumerate(tiff.series))]
     thumbnails = {_root(image.page) for image in found if _is_larger_than_its_parent(image.page, tiff)}
@@ -130,7 +130,7 @@ def _images(tiff: tifffile.TiffFile, series: Any, described: OmeImage | None) ->
 def _pyramids(tiff: tifffile.TiffFile, levels: Sequence[Any]) -> list[Sequence[Any]]:
     """Return the levels of a pyramid together. Of two pages, the second may be a field of its own that has half the sides.
 
-    It is one where nothing says that it is a level: it is no SubIFD, is not marked, and does not state coarser pixels.
+    It is one where nothing says that it is a level: it is not a SubIFD, is not marked, and does not state coarser pixels.
     """
     if len(levels) != 2 or levels[1].is_reduced or levels[1].is_subifd:
         return [levels]

@@ -158,7 +158,7 @@ def _is_tiled(level: Level) -> bool:
 
 
 def _usable(image: TiffImage) -> list[Level]:
-    """Return the tiled levels, the largest first; what has another shape or other pixels is no level."""
+    """Return the tiled levels, the largest first; what has another shape or other pixels is not a level."""
     first = image.levels[0]
     return [first, *(level for level in image.levels[1:] if _is_level(level, first))]
 

@@ -1,7 +1,7 @@
 """What value is white in an image of 16 bits: cameras of 10 to 15 bits write files of 16 whose white is far below 65,535.
 
 Taken for full range, such an image is dark and all its tissue looks stained. So white is what the file states, else what the
-values show beyond doubt, with a warning, and an image that shows nothing is refused.
+values show beyond doubt, with a warning, and an image from which it cannot be told is refused.
 """
 
 from dataclasses import dataclass, replace

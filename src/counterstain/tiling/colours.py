@@ -80,9 +80,9 @@ def background(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def stained(pixels: NDArray[np.uint8], white: NDArray[np.float32]) -> Colours:
-    """Return the colours of the stained pixels of an (h, w, 3) uint8 image, as seen against the (3,) colour of the background.
+    """Return the colours of the stained pixels of an (h, w, 3) uint8 image, measured against the (3,) colour of the background.
 
-    So the colour of the lamp, of yellowed mounting medium and of a pale haze drop out.
+    So the colours of the lamp, of yellowed mounting medium and of a pale haze drop out.
     """
     glass, third = optical_density(white / 255), np.float32(1 / 3)
     red, green, blue = (np.maximum(optical_density(pixels[..., channel]) - glass[channel], 0) for channel in range(3))

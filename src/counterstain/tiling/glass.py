@@ -18,11 +18,11 @@ TISSUE_MPP = 8.0
 """Micrometres per pixel at which tissue is looked for: a field of 7 pixels holds some ten cells."""
 
 AROUND_TISSUE_UM = 32.0
-"""How far beyond its tissue a slide is analysed: four pixels of the mask, by whose edge no nucleus is then lost."""
+"""How far beyond its tissue a slide is analysed: four pixels of the mask, so that no nucleus at its edge is lost."""
 
 
 AROUND_NUCLEI_PX = 3
-"""Pixels of the mask, 24 um, that are tissue around a nucleus."""
+"""Pixels of the mask, 24 um, around a nucleus that count as tissue."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ class Tissue:
     seen: str = ""
     """Digest of the pixels in which it was found, which tells slides apart."""
     damaged: NDArray[np.bool_] | None = None
-    """(h, w) bool like ``mask``: where nobody can see whether there is tissue, so that tiles are made. None: nowhere."""
+    """(h, w) bool like ``mask``: where damage hides whether there is tissue, so that tiles are made there too; None without."""
 
     @property
     def area_mm2(self) -> float:
@@ -71,7 +71,7 @@ class Tissue:
 
 
 def with_nuclei(tissue: Tissue, row_um: NDArray[np.float64], col_um: NDArray[np.float64]) -> Tissue:
-    """Return the tissue with the ground around nuclei that were found outside it, so that none lies on no area.
+    """Return the tissue with the ground around nuclei that were found outside it, so that each lies on area that counts.
 
     Cells may be too pale, too few or too loose to be seen on a thumbnail. ``AROUND_NUCLEI_PX`` around each of them count, about
     half of the gap between nuclei that is tissue on a thumbnail.

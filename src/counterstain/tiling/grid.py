@@ -16,7 +16,7 @@ class Tile:
     read: Box
     """The core with its margins: ``tile_px`` square and reaching outside the slide at its borders, unless there is a stride."""
     keep: Box
-    """Inside the slide; the keeps of a grid are disjoint and cover it."""
+    """Inside the slide; the kept parts of all tiles of a grid cover the slide without overlap."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

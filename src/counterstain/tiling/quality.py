@@ -144,7 +144,7 @@ def _damage_warnings(tiles: TileQualities) -> list[str]:
 
 
 def _damaged_share(damaged: Sequence[Box], keep: Box) -> float:
-    """Return the share of a box that is in others, at least ``LEAST_SHARE`` where any of it is."""
+    """Return the share of a box that lies in damaged boxes, at least ``LEAST_SHARE`` where any of it does."""
     hole = np.zeros((keep.height, keep.width), bool)
     for box in damaged:
         hole[box.intersection(keep).shifted(-keep.row, -keep.col).slices] = True

@@ -123,7 +123,7 @@ def stain_warning(stains: Stains, known: tuple[str, ...]) -> str | None:
     if stains.verdict == "unknown":
         return f"the model was trained for {' and '.join(known)}, and this image {stains.reason}; its scores cannot be trusted"
     if stains.verdict == "not_bright_field":
-        return f"this is no bright-field image of stained tissue: {stains.reason}; its scores cannot be trusted"
+        return f"this is not a bright-field image of stained tissue: {stains.reason}; its scores cannot be trusted"
     return None
 
 
@@ -148,7 +148,7 @@ def find_stains(pixels: NDArray[np.uint8], known: tuple[str, ...] = HEMATOXYLIN_
 
     Notes
     -----
-    A stain that is missing is no fault: all negative tissue is blue alone, all positive tissue may be brown alone. A blue
+    A missing stain is not an error: all negative tissue is blue alone, all positive tissue may be brown alone. A blue
     chromogen is not told from hematoxylin, and a few cells of any chromogen are not seen.
     """
     white = background(pixels)

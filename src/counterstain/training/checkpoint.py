@@ -80,12 +80,12 @@ def load_checkpoint(path: Path) -> Checkpoint:
     content.setdefault("minutes", 0.0)
     faults = list(_faults(content))
     if faults:
-        raise TrainingError("\n  ".join([f"{path} is no checkpoint of a training run:", *faults]))
+        raise TrainingError("\n  ".join([f"{path} is not a checkpoint of a training run:", *faults]))
     return Checkpoint(**content)
 
 
 def _faults(content: dict[str, Any]) -> Iterator[str]:
-    """Yield what of a checkpoint is missing, unknown or of another kind."""
+    """Yield the parts of a checkpoint that are missing, unknown or of the wrong type."""
     known = set(Checkpoint.__slots__)
     if set(content) != known:
         missing, unknown = (sorted(str(name)[:80] for name in names) for names in (known - set(content), set(content) - known))

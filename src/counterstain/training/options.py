@@ -1,7 +1,7 @@
 """What every training run can be told about its data and its pace.
 
 Options of a task are beside the task; ``recipe`` puts all of them together. Ranges are those in which training makes sense,
-with room: what lies outside is a slip of the finger. They are checked where a recipe is read, all at once.
+and wide: a value outside is a typing error. They are checked where a recipe is read, all at once.
 """
 
 from dataclasses import dataclass, field

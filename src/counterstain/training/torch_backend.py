@@ -1,6 +1,6 @@
 """Run a composed model in PyTorch, eagerly, as a ``Backend``: to compare with, to teach, and on a GPU.
 
-Bundles run in ONNX Runtime; nothing that analyses a slide comes here.
+Bundles run in ONNX Runtime; analysing a slide never needs this.
 """
 
 import numpy as np

@@ -28,9 +28,9 @@ class Halo:
     width_um: float = 64.0
     """How far it sees beyond the block at first: eight nuclei."""
     most_widths: int = 1
-    """How often the halo is as wide in the end, on the sides where it cuts a nucleus; 1 never widens it."""
+    """How many times as wide the halo becomes on a side where it cuts a nucleus; 1 never widens it."""
     drops_wider: bool = True
-    """Whether what is higher or wider than ``width_um`` is dropped because it is no nucleus."""
+    """Whether anything higher or wider than ``width_um`` is dropped, as too large for a nucleus."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

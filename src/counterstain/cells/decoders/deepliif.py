@@ -62,7 +62,7 @@ class PublishedRule:
     automatic_size: bool = True
     """Whether components below the automatic size limit are dropped."""
     size_limit_px: int | None = None
-    """That limit, where it was found on more than the map at hand; None finds it on that map."""
+    """That limit, where it was found on the whole slide; None finds it on the map that is cut."""
 
     @classmethod
     def made_for(cls, request: Request) -> Self:

@@ -1,11 +1,11 @@
 """What a graph may hold, looked at before a runtime loads it: a bundle may come from a stranger.
 
 A runtime computes what is constant while it loads a graph, so an endless loop or a constant of many gigabytes would act before
-any tile is run. Looked at are the operators, the sizes that are claimed and the constants that make something large; weights
-are skipped, so this takes milliseconds. Every limit is far above what a network for images needs.
+any tile is run. This looks at the operators, the sizes that are claimed and the constants that make something large, and skips
+weights, so it takes milliseconds. Every limit is far above what a network for images needs.
 
-Not seen are sizes that follow from the image while the graph runs. For those there is the limit on the time of a tile, see
-``counterstain.inference.onnx``, and the memory of the machine.
+It cannot see sizes that follow from the image while the graph runs. Those are limited by the time that a tile may take (see
+``counterstain.inference.onnx``) and by the memory of the machine.
 """
 
 import mmap
@@ -27,7 +27,7 @@ MAX_VALUES = 2**28
 """Values of a tensor that constants make: a gigabyte in float32."""
 
 MAX_SCALE = 64
-"""How many times as large as it is an image may be made at once, along each side."""
+"""How many times an operator may enlarge an image along each side."""
 
 MAX_STEP = 4096
 """Largest stride, kernel, border and block, in pixels."""
@@ -52,7 +52,7 @@ def check_operators(graph: bytes | Path, where: str) -> None:
     Raises
     ------
     BundleError
-        It is no ONNX graph, or it has an operator, an attribute or a size that is not allowed.
+        It is not an ONNX graph, or it has an operator, an attribute or a size that is not allowed.
     """
     try:
         _check_model(_content_of(graph))
@@ -91,7 +91,7 @@ def _check_opset(domain: str, version: int) -> None:
 
 
 def _check_graph(graph: memoryview, read: Reader) -> None:
-    """Look at constants first: nodes stand in any place of the file."""
+    """Check a graph, its constants first, as nodes that use them may stand before them in the file."""
     known: dict[str, Numbers] = {}
     nodes = []
     for piece in read(graph):
@@ -178,7 +178,7 @@ _SIZES: dict[str, Callable[[Node, list[Numbers]], None]] = {
 
 
 def _follow(node: Node, known: dict[str, Numbers]) -> None:
-    """Note what a node makes of small constants, where that is simple: sizes are often put together of them."""
+    """Note what a node makes of small constants, where that is simple: sizes are often built from them."""
     inputs = [known.get(name, ()) for name in node.inputs]
     if node.operator == "Constant":
         result: Numbers = node.constant
@@ -197,7 +197,7 @@ def _follow(node: Node, known: dict[str, Numbers]) -> None:
 
 
 MAX_FOLLOWED = 64
-"""Numbers of a constant that are followed: no tensor has more sides."""
+"""Largest number of values of a constant that is followed: no tensor has more dimensions."""
 
 _ARITHMETIC: dict[str, Callable[[float, float], float]] = {
     "Add": lambda a, b: a + b,

@@ -19,10 +19,10 @@ SMOOTHING_UM = 50.0
 """Standard deviation of the Gaussian around each nucleus."""
 
 OPACITY = 0.7
-"""Of the colour where nuclei are densest; it falls with the square root of the density, to nothing."""
+"""Opacity of the colour where nuclei are densest, from 0 to 1; elsewhere it falls with the square root of the density."""
 
 COLOURS = np.array([(68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (253, 231, 37)], np.float64)
-"""From no nucleus to the densest place; readable by people who see no red or no green."""
+"""From no nucleus to the densest place; colour-blind people can tell them apart."""
 
 MAXIMUM = "counterstain:densest_per_mm2"
 """Key of the PNG text that says what the last colour stands for."""
@@ -64,7 +64,7 @@ def nuclei_in_pixels(row_um: NDArray[np.float64], col_um: NDArray[np.float64], s
 
 
 def nuclei_per_mm2(counts: NDArray[np.int64], mpp: float) -> NDArray[np.float64]:
-    """Return (h, w) float64: nuclei per square millimetre around each pixel, at the border of the part that is inside.
+    """Return (h, w) float64: nuclei per square millimetre around each pixel; at the border, on the part inside alone.
 
     Parameters
     ----------

@@ -35,9 +35,9 @@ def painted_labels(cells: CellTable, box: Box, scale: float | tuple[float, float
 
 
 def wide_outline(labels: NDArray[np.int32], width_px: int) -> NDArray[np.bool_]:
-    """Return (h, w) bool: the pixels of each cell that are at most so many steps, at least 1, from where it ends.
+    """Return (h, w) bool: the pixels of each cell that are at most so many steps, at least 1, from its edge.
 
-    A step goes to one of the four neighbours; the border of the image is no end, as the cell goes on beyond.
+    A step goes to one of the four neighbours. The border of the image is not an edge, as the cell may go on beyond it.
     """
     edge = outline_pixels(labels)
     for _ in range(width_px - 1):

@@ -1,7 +1,7 @@
 """``modalities.ome.tiff``: every inferred plane as one 8-bit channel of a tiled, pyramidal OME-TIFF of any size.
 
 Nothing here needs more than tifffile and NumPy; imagecodecs compresses the same three times as fast. Memory does not grow with
-the slide: tiles are compressed in the order in which the levels are made and wait on disk for that in which TIFF wants them.
+the slide: tiles are compressed in the order in which levels are made, and wait on disk until TIFF's own order reaches them.
 """
 
 import tempfile
@@ -24,7 +24,7 @@ from counterstain.panel import Channel, Colour, Panel
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://counterstain/maps")
 TILE_PX = 256
 DEFLATE = tifffile.COMPRESSION.ADOBE_DEFLATE
-"""Which every reader has."""
+"""The compression that every TIFF reader knows."""
 
 RGB: tuple[tuple[str, Colour], ...] = (("red", (255, 0, 0)), ("green", (0, 255, 0)), ("blue", (0, 0, 255)))
 CLASSES: tuple[tuple[str, Colour], ...] = (("positive", (255, 0, 0)), ("boundary", (0, 255, 0)), ("negative", (0, 0, 255)))

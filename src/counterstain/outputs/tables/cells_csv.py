@@ -39,7 +39,7 @@ def read_csv(path: Path) -> Cells:
     OSError
         The file is missing.
     ValueError
-        It is damaged, lacks a column, or holds what is no value of its column; the message says which.
+        It is damaged, lacks a column, or holds a text that is not a value of its column; the message says which.
     """
     with opened(path) as file:
         sheet = read_sheet(file)
@@ -69,7 +69,7 @@ def places_of(names: Sequence[str]) -> dict[str, int]:
 
 
 def without_outlines(columns: dict[str, NDArray[Any]]) -> Cells:
-    """Return a table whose outlines were not kept, each is empty, in the order of ``cell_id``."""
+    """Return a table whose outlines were not kept, in the order of ``cell_id``; each outline is empty."""
     ids = columns["cell_id"]
     if (np.diff(ids) < 0).any():
         order = np.argsort(ids, kind="stable")

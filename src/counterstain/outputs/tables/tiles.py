@@ -1,4 +1,4 @@
-"""``tiles.csv``: what is wrong with each tile that was inferred, one row per tile."""
+"""``tiles.csv``: the quality of each tile that was inferred, one row per tile."""
 
 import csv
 from pathlib import Path

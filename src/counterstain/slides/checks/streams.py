@@ -1,4 +1,4 @@
-"""Whether the bytes of a compressed image are whole, where its decoder does not say: decoders fill in for what is missing.
+"""Check that the bytes of a compressed image are complete where its decoder does not: decoders fill in what is missing.
 
 PNG has a checksum for each of its chunks, which Pillow does not compare for those that hold pixels. JPEG has none, but ends
 with a marker, and a decoder whose data end early, or stop to make sense, paints what is left in the middle of grey.
@@ -62,10 +62,10 @@ def check_jpeg(content: bytes) -> None:
     Raises
     ------
     ValueError
-        It does not, or is no JPEG stream.
+        It does not, or is not a JPEG stream.
     """
     if not content.startswith(JPEG_MAGIC):
-        raise ValueError(f"it is no JPEG: it starts with the bytes {content[:2].hex(' ') or 'of nothing'}")
+        raise ValueError(f"it is not JPEG: it starts with the bytes {content[:2].hex(' ') or 'of an empty stream'}")
     if not content[-2:] == _END_OF_IMAGE and not content.rstrip(b"\0").endswith(_END_OF_IMAGE):
         raise ValueError("the JPEG ends early: it lacks the marker of its end")
 

@@ -42,7 +42,7 @@ _STRIPS, _TILES, _TILE_WIDTH, _TILE_HEIGHT, _SUBDIRECTORIES, _NDPI = (273, 279),
 _SEPARATE = 2
 
 Values = Mapping[int, "NDArray[Any] | None"]
-"""Tag -> its (n,) unsigned numbers; None for a value that is no number."""
+"""Tag -> its (n,) unsigned numbers; None for a value that is not a number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ def check_tiff_headers(path: Path) -> None:
     ------
     UnreadableSlideError
         A table or a value lies outside the file, an image or a tile has no size or one that no scanner makes, more or fewer
-        tiles are listed than the image has, or the file ends in the midst of its last tile.
+        tiles are listed than the image has, or the file ends in the middle of its last tile.
     """
     with path.open("rb") as file:
         length = file.seek(0, 2)
@@ -207,7 +207,7 @@ def _check_tile(values: Values, height: int, width: int, what: str, limit: int) 
 
 
 def _check_not_cut_short(offsets: "NDArray[Any] | None", counts: "NDArray[Any] | None", what: str, length: int) -> None:
-    """Refuse a file that ends in the midst of the tile that begins last: it was not copied whole.
+    """Refuse a file that ends in the middle of the tile that begins last: it was not copied whole.
 
     A tile that lies elsewhere beyond the end is one whose place is damaged, and is treated as a damaged tile.
     """

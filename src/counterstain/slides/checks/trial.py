@@ -1,4 +1,4 @@
-"""Try slides that a native library decodes in another process first, whose death is survived.
+"""Try slides that a native library decodes in a helper process first, so that a crash of the library is survived.
 
 A damaged file can end the program that decodes it, or make it ask for more memory than there is. A helper process, one for all
 slides of a run, opens each slide first, reads what it states and a piece of each level, within limits of memory and of time.
@@ -151,7 +151,7 @@ def _limit_memory() -> None:
 
 
 def _try_openslide(path: str) -> None:
-    """Do what is done with a slide later; what fails with an error fails there too, with a message."""
+    """Open and read a slide as will be done later. An ordinary error is ignored here: it comes again later, with a message."""
     with suppress(openslide.OpenSlideError, OSError, UnicodeError):
         if openslide.OpenSlide.detect_format(path) is None:
             return

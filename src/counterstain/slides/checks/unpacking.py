@@ -1,4 +1,4 @@
-"""How large packed numbers say that they are once they are unpacked, before a codec makes room for them.
+"""Find out how large packed numbers become, before a codec makes room for them.
 
 A few kilobytes can unpack to gigabytes. Formats that state the size say it in their first bytes; of the others as much as is
 allowed is unpacked, and no more.

@@ -22,7 +22,7 @@ _SAMPLES = "s"
 """What some programs call the axis of the colours."""
 
 _LEVEL_PATH = re.compile(r"(?!\.)[\w.-]+(/(?!\.)[\w.-]+)*", re.ASCII)
-"""Names within the group: no way up, no hidden file, no absolute path."""
+"""Paths within the group: none that leads out of it, to a hidden file or from the root of the disk."""
 
 _UM_OF_NAMED_UNIT = {
     "picometer": 1e-6,
@@ -72,7 +72,7 @@ def multiscale_of(attributes: Attributes, place: str, number: int = 0) -> Multis
     UnreadableSlideError
         They describe none, or wrongly.
     UnsupportedSlideError
-        It is no RGB image of a slide: maps that this package wrote, a plate, channels in other colours.
+        It is not an RGB image of a slide: maps that this package wrote, a plate, channels in other colours.
     """
     described = image_in(attributes)
     if "counterstain" in attributes:
@@ -109,7 +109,7 @@ def is_place(path: Any) -> bool:
 def _listed(multiscales: Any, number: int, place: str) -> Attributes:
     if not isinstance(multiscales, list) or len(multiscales) <= number or not isinstance(multiscales[number], Mapping):
         raise UnreadableSlideError(
-            f"{place} is no OME-Zarr image: its attributes have no multiscales; name the folder that has"
+            f"{place} is not an OME-Zarr image: its attributes have no multiscales; name the folder that has"
         )
     found: Attributes = multiscales[number]
     return found
@@ -134,7 +134,7 @@ def _axes(axes: Any, place: str) -> list[Attributes]:
 def _level_path(dataset: Any, place: str) -> str:
     path = dataset.get("path") if isinstance(dataset, Mapping) else None
     if not is_place(path):
-        raise UnreadableSlideError(f"{place} names a level {path!r}, which is no place within it")
+        raise UnreadableSlideError(f"{place} names a level {path!r}, which is not a place within it")
     return str(path)
 
 

@@ -105,7 +105,7 @@ class OmeZarrSlide:
     UnreadableSlideError
         When the store, or later a part of it, is damaged.
     UnsupportedSlideError
-        When it is no RGB image of one plane in 8 or 16 bits, or is packed in a way that is not trusted.
+        When it is not an RGB image of one plane in 8 or 16 bits, or is packed in a way that is not trusted.
     """
 
     def __init__(self, path: Path, *, name: str, resolution: Resolution, origin: Origin = WHOLE_FILE) -> None:
@@ -215,7 +215,7 @@ class OmeZarrSlide:
 
 
 def _level_arrays(group: _Group) -> list[Any]:
-    """Return the arrays of the pyramid, the largest first; what has another shape or other pixels is no level."""
+    """Return the arrays of the pyramid, the largest first; what has another shape or other pixels is not a level."""
     arrays = [_array(group, path) for path in group.image.paths]
     first, axes = arrays[0], group.image.axes
     levels = (array for array in arrays[1:] if array.dtype == first.dtype and is_level(_size(array, axes), _size(first, axes)))
@@ -251,7 +251,7 @@ def _array(group: _Group, path: str) -> Any:
 
 
 def _check_codecs(codecs: set[str], place: str) -> None:
-    """Refuse what may run code, and what is packed twice, of which nobody can say what it unpacks to."""
+    """Refuse codecs that may run code, and data packed twice, as it cannot be known what they unpack to."""
     if len(codecs & (STATED.keys() | UNPACKED.keys())) > 1:
         raise UnsupportedSlideError(f"{place} is packed several times over, by {', '.join(sorted(codecs))}, which is not read")
     if not codecs <= CODECS:

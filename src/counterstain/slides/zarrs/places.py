@@ -112,7 +112,7 @@ def _groups(root: Any, path: Path) -> list[str]:
     series = image_in(about.attrs.asdict()).get("series") if about is not None else None
     if isinstance(series, list) and series:
         if len(series) > MAX_IMAGES or not all(is_place(group) for group in series):
-            raise UnreadableSlideError(f"{path} lists images that are no places within it, or more than {MAX_IMAGES}")
+            raise UnreadableSlideError(f"{path} lists images that are not places within it, or more than {MAX_IMAGES}")
         return series
     numbered: list[str] = []
     while len(numbered) < MAX_IMAGES and _is_image(root.get(str(len(numbered)))):

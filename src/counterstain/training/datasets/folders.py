@@ -153,7 +153,7 @@ def _opened(path: Path) -> Image.Image:
     except FileNotFoundError as error:
         raise TrainingError(f"the image {path} is missing") from error
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise TrainingError(f"{path} is no readable image: {error}") from error
+        raise TrainingError(f"{path} is not a readable image: {error}") from error
 
 
 def _listed(folder: Path, pattern: str) -> list[Path]:

@@ -179,7 +179,7 @@ def _size(panel: PanelFile, found: ImageSet) -> tuple[int, int]:
             f"the {panel.name} of the set {found.name!r} of patient {found.patient!r} is missing: {panel.path}"
         ) from error
     except OSError as error:
-        raise TrainingError(f"the {panel.name} of the set {found.name!r} is no readable image: {panel.path}") from error
+        raise TrainingError(f"the {panel.name} of the set {found.name!r} is not a readable image: {panel.path}") from error
     if width % panel.count:
         raise TrainingError(
             f"{panel.path}: expected {panel.count} panels of equal width side by side, got {width} x {height} px"

@@ -86,7 +86,7 @@ def _decode(path: Path) -> Image.Image:
         with Image.open(path) as file:
             return file.convert("RGB")
     except OSError as error:
-        raise TrainingError(f"{path} is no readable image: {error}") from error
+        raise TrainingError(f"{path} is not a readable image: {error}") from error
 
 
 def paired_batches(source: PairedSource, loop: LoopOptions, *, start: int = 0, rank: int = 0) -> Iterator[ImageBatch]:

@@ -253,7 +253,7 @@ def _backgrounds(stored: Mapping[str, Any], panel: Panel) -> dict[str, Colour]:
     try:
         return {name: (int(red), int(green), int(blue)) for name, (red, green, blue) in zip(names, colours, strict=True)}
     except (TypeError, ValueError) as error:
-        raise TrainingError(f"background_colors {colours} are no colours") from error
+        raise TrainingError(f"background_colors {colours} are not colours") from error
 
 
 def model_card(model: ImportedModel) -> str:

@@ -163,7 +163,7 @@ def _build(stack: list[Any], memo: dict[int, Any], argument: Any) -> None:
     del memo, argument
     state, module = stack.pop(), stack[-1]
     if not (isinstance(module, _Module) and isinstance(state, dict)):
-        raise ValueError("a state that is no dict is not allowed")
+        raise ValueError("a state that is not a dict is not allowed")
     module.update(state)
 
 

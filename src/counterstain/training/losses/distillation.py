@@ -13,8 +13,8 @@ def teacher_classes(segmentation: Tensor) -> Tensor:
 
     Parameters
     ----------
-    segmentation : (n, 3, h, w) float in [0, 1]: positive, boundary and negative, whose sum may be above 1 for images that were
-        painted rather than counted; the background is what is left.
+    segmentation : (n, 3, h, w) float in [0, 1]: positive, boundary and negative, whose sum may be above 1 for
+        images that were drawn; the background is what is left.
     """
     positive, boundary, negative = segmentation.float().unbind(dim=1)
     background = (1 - positive - boundary - negative).clamp(min=0)

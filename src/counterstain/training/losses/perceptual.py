@@ -96,7 +96,7 @@ def load_perceptual(options: PerceptualOptions) -> PerceptualLoss | None:
     try:
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:
-        raise TrainingError(f"{path} is no readable safetensors file: {error}") from error
+        raise TrainingError(f"{path} is not a readable safetensors file: {error}") from error
     return PerceptualLoss(_checked(tensors, path))
 
 

@@ -73,7 +73,7 @@ class CompactTask:
         return jitter(rng, to_batch(np.stack(patches), np.ones(len(patches), bool)), self._augment)
 
     def steps(self, networks: Mapping[str, nn.Module], batch: Batch) -> Iterator[Step]:
-        """Yield the one loss there is."""
+        """Yield the only loss."""
         yield MODEL, loss_terms(networks[MODEL]((batch.image - 0.5) / 0.5), batch, self._losses)
 
     def infer(self, network: nn.Module) -> Infer:

@@ -95,7 +95,7 @@ class DistillationTask:
         return paired_batches(source, self._loop, start=start, rank=rank)
 
     def steps(self, networks: Mapping[str, nn.Module], batch: ImageBatch) -> Iterator[Step]:
-        """Yield the one loss there is."""
+        """Yield the only loss."""
         outputs = networks[MODEL]((batch.images["image"] - 0.5) / 0.5)
         yield MODEL, distillation_terms(outputs, batch.images, self._losses)
 
