@@ -24,19 +24,21 @@ Side = Annotated[int, Field(ge=16, le=8192)]
 class MixtureOptions:
     """Share of each source among the training patches; they need not add up to 1."""
 
-    tissue: Weight = 0.37
-    """Bright-field tiles with instance masks, stained anew."""
-    drawn: Weight = 0.27
+    counterstained: Weight = 0.38
+    """H&E tiles of many organs with outlined nuclei, whose hematoxylin is stained anew."""
+    tissue: Weight = 0.15
+    """Bright-field tiles of one purple stain with instance masks, stained anew."""
+    drawn: Weight = 0.15
     """Nuclei drawn from nothing."""
-    fluorescence: Weight = 0.08
+    fluorescence: Weight = 0.06
     """Fluorescence tiles, rendered as hematoxylin."""
-    polygons: Weight = 0.14
+    polygons: Weight = 0.13
     """Real Ki-67 fields with outlined nuclei."""
-    strips: Weight = 0.14
+    strips: Weight = 0.13
     """Real co-registered sets."""
 
     def __post_init__(self) -> None:
-        if not any((self.tissue, self.drawn, self.fluorescence, self.polygons, self.strips)):
+        if not any((self.counterstained, self.tissue, self.drawn, self.fluorescence, self.polygons, self.strips)):
             raise ValueError("every share is 0; at least one kind of patch must have one")
 
 
@@ -45,7 +47,8 @@ class DataOptions:
     """Where images are and how patches are made of them."""
 
     root: Line = "../shared/data"
-    """Folder with ``dsb2018``, ``deepliif-train`` and ``glioma-ki67``; relative to the working directory."""
+    """Folder with ``nuinsseg``, ``tnbc``, ``dsb2018``, ``deepliif-train`` and ``glioma-ki67``; relative to the working
+    directory."""
     cache: Line = "runs/cache"
     """Folder for rendered patches; made when it is missing, reused when it was made with the same options from the same images.
     What a killed run leaves here ends in ``.partial``."""
@@ -64,6 +67,12 @@ class DataOptions:
     """Factor from pixels of the polygon fields to 0.25 um/px."""
     hold_out_every: Annotated[int, Field(ge=2, le=1_000_000)] = 10
     """Every n-th tissue tile is kept for validation."""
+    nuinsseg_mpp: Annotated[Finite, Field(ge=0.05, le=2)] = 0.2
+    """Micrometres per pixel of ``nuinsseg``, judged by the size of its nuclei."""
+    nuinsseg_held_out: tuple[tuple[int, int], ...] = ((150, 184), (500, 534))
+    """Runs of tile numbers, first and last, kept for validation: tiles of one organ follow each other."""
+    tnbc_held_out: tuple[str, ...] = ("03", "11")
+    """Patients of ``tnbc``, the first part of a tile's name, kept for validation."""
     workers: Annotated[int, Field(ge=1, le=256)] = 2
     """Processes that render patches."""
 
@@ -72,12 +81,16 @@ class DataOptions:
 class AugmentOptions:
     """Changes made to each patch each time it is seen, in optical-density space."""
 
-    strength_sigma: Annotated[Finite, Field(ge=0, le=10)] = 0.2
+    strength_sigma: Annotated[Finite, Field(ge=0, le=10)] = 0.25
     """Deviation of the logarithm of one factor on all optical densities."""
-    colour_sigma: Annotated[Finite, Field(ge=0, le=10)] = 0.08
+    colour_sigma: Annotated[Finite, Field(ge=0, le=10)] = 0.1
     """Deviation of the logarithm of a factor per colour channel."""
-    shift_sigma: Annotated[Finite, Field(ge=0, le=10)] = 0.015
+    shift_sigma: Annotated[Finite, Field(ge=0, le=10)] = 0.03
     """Deviation of an optical density added per colour channel."""
+    veil_share: Annotated[Finite, Field(ge=0, le=1)] = 0.25
+    """Share of the patches that get a grey veil, as a dirty or thick slide has."""
+    veil_od: Annotated[Finite, Field(ge=0, le=2)] = 0.18
+    """Largest optical density of that veil."""
     noise_sigma: Annotated[Finite, Field(ge=0, le=10)] = 0.01
     """Upper limit of the deviation of pixel noise, in units of full scale."""
 
@@ -91,7 +104,7 @@ class LossOptions:
     distance: Weight = 1.0
     modality: Weight = 4.0
     gradient: Weight = 2.0
-    class_weights: tuple[Weight, Weight, Weight, Weight] = (0.8, 1.0, 1.6, 1.2)
+    class_weights: tuple[Weight, Weight, Weight, Weight] = (0.9, 1.2, 1.2, 1.2)
     """Background, negative, positive, boundary."""
 
     def __post_init__(self) -> None:

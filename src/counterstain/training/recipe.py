@@ -9,6 +9,7 @@ from pydantic import AfterValidator
 
 from counterstain.errors import UsageError
 from counterstain.options import Line
+from counterstain.training.networks.compact import CompactOptions
 from counterstain.training.options import AugmentOptions, DataOptions, LoopOptions, LossOptions, PairedOptions
 from counterstain.training.tasks.base import Task
 from counterstain.training.tasks.compact import CompactTask
@@ -39,6 +40,8 @@ class TrainOptions:
     """Where the folder of the run is made."""
     task: Literal["compact", "deepliif", "distillation", "cyclegan"] = "compact"
     """What is learned."""
+    network: CompactOptions = field(default_factory=CompactOptions)
+    """Of the compact network, with or without a teacher."""
     data: DataOptions = field(default_factory=DataOptions)
     """Rendered patches, for the compact network without a manifest."""
     paired: PairedOptions = field(default_factory=PairedOptions)
@@ -66,10 +69,12 @@ def build_task(options: TrainOptions, report: Report) -> Task:
 
 
 _TASKS: dict[str, Callable[[TrainOptions, Report], Task]] = {
-    "compact": lambda given, report: CompactTask(given.data, given.paired, given.augment, given.losses, given.loop, report),
+    "compact": lambda given, report: CompactTask(
+        given.network, given.data, given.paired, given.augment, given.losses, given.loop, report
+    ),
     "deepliif": lambda given, report: DeepLIIFTask(given.deepliif, given.paired, given.augment, given.loop),
     "distillation": lambda given, report: DistillationTask(
-        given.distillation, given.paired, given.augment, given.losses, given.loop, report
+        given.distillation, given.network, given.paired, given.augment, given.losses, given.loop, report
     ),
     "cyclegan": lambda given, report: CycleGANTask(given.cyclegan, given.paired, given.augment, given.loop),
 }

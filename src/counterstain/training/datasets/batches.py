@@ -121,7 +121,8 @@ def jittered(rng: np.random.Generator, stained: list[Tensor], options: AugmentOp
     n = len(stained[0])
     log_scale = rng.normal(0, options.strength_sigma, (n, 1, 1, 1)) + rng.normal(0, options.colour_sigma, (n, 3, 1, 1))
     scale = torch.from_numpy(np.exp(log_scale)).float()
-    shift = torch.from_numpy(rng.normal(0, options.shift_sigma, (n, 3, 1, 1))).float()
+    veil = rng.uniform(0, options.veil_od, (n, 1, 1, 1)) * (rng.random((n, 1, 1, 1)) < options.veil_share)
+    shift = torch.from_numpy(rng.normal(0, options.shift_sigma, (n, 3, 1, 1)) + veil).float()
     images = [(image.clamp(min=1 / 255) ** scale * 10**-shift).clamp(0, 1) for image in stained]
     noise = rng.uniform(0, options.noise_sigma, (n, 1, 1, 1)) * rng.standard_normal(stained[0].shape, dtype=np.float32)
     return [(images[0] + torch.from_numpy(noise).float()).clamp(0, 1), *images[1:]]

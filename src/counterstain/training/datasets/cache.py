@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -19,8 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterstain.errors import TrainingError
+from counterstain.geometry import DEFAULT_MPP
 from counterstain.training.datasets.crops import Annotated, random_crop
-from counterstain.training.datasets.folders import read_polygons, read_scenes, read_strips
+from counterstain.training.datasets.folders import read_counterstained, read_polygons, read_scenes, read_strips
 from counterstain.training.options import DataOptions
 from counterstain.training.synthesis.drawing import draw_scene
 from counterstain.training.synthesis.render import Sample, render_field
@@ -29,7 +30,7 @@ from counterstain.training.synthesis.scenes import Scene, tissue_texture, vary_n
 PLANES = {"image": 3, "hematoxylin": 3, "dapi": 1, "lap2": 1, "marker": 1, "classes": 1, "distance": 1}
 """Name -> number of planes, in the order in which a patch stores them."""
 
-RENDERER_VERSION = 3
+RENDERER_VERSION = 5
 """Raised when the same options would render other patches; a cache of another version is made anew."""
 
 
@@ -37,6 +38,7 @@ RENDERER_VERSION = 3
 class Sources:
     """Everything patches are made of."""
 
+    counterstained: tuple[Scene, ...]
     tissue: tuple[Scene, ...]
     fluorescence: tuple[Scene, ...]
     polygons: tuple[Annotated, ...]
@@ -74,6 +76,7 @@ def read_training_sources(options: DataOptions) -> Sources:
     if not learned:
         raise TrainingError(f"{root / 'dsb2018' / 'tissue'} has one tile, which is held out for validation; expected more")
     return Sources(
+        counterstained=tuple(scene for scene, held_out in _counterstained_scenes(options) if not held_out),
         tissue=learned,
         fluorescence=tuple(read_scenes(root / "dsb2018" / "fluorescence").values()),
         polygons=tuple(fields),
@@ -82,9 +85,21 @@ def read_training_sources(options: DataOptions) -> Sources:
 
 
 def read_held_out_scenes(options: DataOptions) -> list[Scene]:
-    """Return the tissue tiles that training never sees."""
+    """Return the tiles that training never sees: tissue tiles, whole organs and whole patients, in turn."""
     tissue = read_scenes(Path(options.root) / "dsb2018" / "tissue")
-    return [scene for index, scene in enumerate(tissue.values()) if index % options.hold_out_every == 0]
+    plain = [scene for index, scene in enumerate(tissue.values()) if index % options.hold_out_every == 0]
+    return [*plain, *(scene for scene, held_out in _counterstained_scenes(options) if held_out)]
+
+
+def _counterstained_scenes(options: DataOptions) -> list[tuple[Scene, bool]]:
+    """Return the H&E tiles that show a nucleus, each with whether it is held out."""
+    root = Path(options.root)
+    runs, patients = options.nuinsseg_held_out, options.tnbc_held_out
+    many = read_counterstained(root / "nuinsseg", mpp=options.nuinsseg_mpp)
+    breast = read_counterstained(root / "tnbc", mpp=DEFAULT_MPP)
+    found = [(scene, any(first <= int(name) <= last for first, last in runs)) for name, scene in many.items()]
+    found += [(scene, name.split("_")[0] in patients) for name, scene in breast.items()]
+    return [(scene, held_out) for scene, held_out in found if scene.labels.any()]
 
 
 def render_patch(rng: np.random.Generator, sources: Sources, options: DataOptions) -> Sample:
@@ -92,6 +107,11 @@ def render_patch(rng: np.random.Generator, sources: Sources, options: DataOption
     shares = asdict(options.mixture)
     kind = str(rng.choice(list(shares), p=np.array(list(shares.values())) / sum(shares.values())))
     return _MAKERS[kind](rng, sources, options.patch_px)
+
+
+def _counterstained(rng: np.random.Generator, sources: Sources, side: int) -> Sample:
+    scene = sources.counterstained[rng.integers(len(sources.counterstained))]
+    return render_field(rng, vary_nuclei(rng, warp_scene(rng, scene, side)))
 
 
 def _tissue(rng: np.random.Generator, sources: Sources, side: int) -> Sample:
@@ -102,7 +122,7 @@ def _tissue(rng: np.random.Generator, sources: Sources, side: int) -> Sample:
 def _fluorescence(rng: np.random.Generator, sources: Sources, side: int) -> Sample:
     scene = sources.fluorescence[rng.integers(len(sources.fluorescence))]
     varied = vary_nuclei(rng, warp_scene(rng, scene, side))
-    return render_field(rng, Scene(density=varied.density + tissue_texture(rng, (side, side)), labels=varied.labels))
+    return render_field(rng, replace(varied, density=varied.density + tissue_texture(rng, (side, side))))
 
 
 def _drawn(rng: np.random.Generator, sources: Sources, side: int) -> Sample:
@@ -119,6 +139,7 @@ def _strips(rng: np.random.Generator, sources: Sources, side: int) -> Sample:
 
 
 _MAKERS: dict[str, Callable[[np.random.Generator, Sources, int], Sample]] = {
+    "counterstained": _counterstained,
     "tissue": _tissue,
     "drawn": _drawn,
     "fluorescence": _fluorescence,
@@ -157,6 +178,7 @@ def _image_sizes(options: DataOptions) -> dict[str, int]:
     """Return the bytes of each file that ``read_training_sources`` reads, by its name in ``options.root``."""
     root = Path(options.root)
     patterns = [f"dsb2018/{kind}/{part}/*.png" for kind in ("tissue", "fluorescence") for part in ("images", "labels")]
+    patterns += [f"{kind}/{part}" for kind in ("nuinsseg", "tnbc") for part in ("images/*.jpg", "labels/*.png")]
     patterns += ["deepliif-train/*.png", *(f"glioma-ki67/{pattern}" for pattern in options.train_fields)]
     patterns += [f"glioma-ki67/{Path(pattern).with_suffix('.geojson')}" for pattern in options.train_fields]
     found = {path for pattern in patterns for path in root.glob(pattern)}

@@ -5,9 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy import ndimage
 
-from counterstain.training.synthesis.noise import Field
 from counterstain.training.synthesis.render import Sample
 from counterstain.training.synthesis.targets import BACKGROUND, UNKNOWN, class_image, distance_image
 
@@ -64,16 +62,3 @@ def _resample(array: NDArray, window: tuple[float, float, float], side: int, how
     row, col, extent = window
     box = (col, row, col + extent, row + extent)
     return np.asarray(Image.fromarray(array).resize((side, side), how, box=box)).copy()
-
-
-def unlabelled_nuclei(image_od: Field, labels: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """Return where an image is as dark as its faintest labelled nuclei although nothing is labelled there.
-
-    Parameters
-    ----------
-    image_od : (h, w) float32 mean optical density.
-    """
-    inside = ndimage.median(image_od, labels, np.arange(1, labels.max() + 1)) if labels.max() else np.array([np.inf])
-    smooth = ndimage.gaussian_filter(image_od, 2)
-    outside = ndimage.binary_dilation(labels > 0, iterations=3)
-    return ndimage.binary_dilation((smooth > np.quantile(inside, 0.15)) & ~outside, iterations=3)

@@ -1,11 +1,12 @@
 """Read the folders of real images that training knows.
 
-Scenes: ``images/NAME.png`` with instance maps ``labels/NAME.png``. Strips: co-registered modalities side by side, 3072 x 512,
+Scenes: ``images/NAME.png`` (H&E: ``.jpg``) with instance maps ``labels/NAME.png``. Strips: co-registered modalities side by side, 3072 x 512,
 as DeepLIIF publishes them. Polygons: ``NAME.jpg`` with QuPath polygons ``NAME.geojson``.
 """
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,15 @@ from skimage.segmentation import expand_labels
 from counterstain.errors import TrainingError
 from counterstain.images import optical_density
 from counterstain.polygons.geojson import features_of, polygons_of
-from counterstain.training.datasets.crops import Annotated, unlabelled_nuclei
-from counterstain.training.synthesis.scenes import Scene, fluorescence_density, tidy_labels, tissue_density
+from counterstain.training.datasets.crops import Annotated
+from counterstain.training.synthesis.scenes import (
+    Scene,
+    counterstained_scene,
+    fluorescence_density,
+    tidy_labels,
+    tissue_density,
+    unlabelled_nuclei,
+)
 
 STRIP_PANELS = ("image", "hematoxylin", "dapi", "lap2", "marker", "segmentation")
 
@@ -41,6 +49,25 @@ def read_scenes(folder: Path) -> dict[str, Scene]:
             raise TrainingError(f"{path} has {image.shape[:2]} px and its labels {labels.shape}; they must be of one size")
         density = tissue_density(image, labels) if image.ndim == 3 else fluorescence_density(image, labels)
         scenes[path.stem] = Scene(density=density, labels=labels)
+    return scenes
+
+
+def read_counterstained(folder: Path, *, mpp: float) -> dict[str, Scene]:
+    """Return the scenes of a folder of H&E tiles ``images/NAME.jpg`` with instance maps ``labels/NAME.png``, by file stem.
+
+    Planes are kept in half precision, as there are hundreds of tiles and each process that renders has its own.
+
+    Parameters
+    ----------
+    mpp : micrometres per pixel of the tiles.
+    """
+    scenes = {}
+    for path in _listed(folder / "images", "*.jpg"):
+        with Image.open(path) as opened, Image.open(folder / "labels" / f"{path.stem}.png") as outlined:
+            labels = np.asarray(outlined).astype(np.int32)
+            scene = counterstained_scene(np.asarray(opened.convert("RGB")), labels, mpp=mpp)
+        matrix = None if scene.matrix is None else scene.matrix.astype(np.float16)
+        scenes[path.stem] = replace(scene, density=scene.density.astype(np.float16), matrix=matrix)
     return scenes
 
 

@@ -20,7 +20,9 @@ _PIGMENTS = np.array([[1.0, 1.0, 1.0], [0.5, 0.75, 1.0], [0.9, 0.95, 0.7], [1.0,
 
 def add_debris(rng: np.random.Generator, density: ColourField) -> ColourField:
     """Return (h, w, 3) float32 with pigment, carbon, blood, stained collagen or a fold added, most often none of them."""
-    painters = ((_grains, 0.25), (_clump, 0.08), (_red_blood_cells, 0.15), (_collagen, 0.12), (_fold, 0.06))
+    painters = (
+        (_grains, 0.2), (_clump, 0.04), (_red_blood_cells, 0.18), (_ghosts, 0.08), (_platelets, 0.06), (_collagen, 0.12), (_fold, 0.05)
+    )  # fmt: skip
     for painter, probability in painters:
         if rng.random() < probability:
             density = painter(rng, density)
@@ -60,6 +62,28 @@ def _red_blood_cells(rng: np.random.Generator, density: ColourField) -> ColourFi
     return density + layer[..., None] * colour
 
 
+def _ghosts(rng: np.random.Generator, density: ColourField) -> ColourField:
+    """Draw pale round things that have no nucleus, bluish or grey: ghosts of red cells, vacuoles with mucin, drops."""
+    shape = density.shape[:2]
+    tint = np.array([0.5, 0.4, 0.25], np.float32) * rng.uniform(0.05, 0.3) * rng.uniform(0.6, 1.4, 3).astype(np.float32)
+    y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
+    centre, layer = rng.uniform(0, shape[0], 2), np.zeros(shape, np.float32)
+    typical_radius, softness = rng.uniform(5, 22), rng.uniform(1, 4)
+    for row, col in rng.normal(centre, shape[0] * rng.uniform(0.15, 0.5), (int(rng.integers(2, 25)), 2)):
+        depth = typical_radius * rng.uniform(0.7, 1.3) - np.hypot(y - row, (x - col) * rng.uniform(0.7, 1.3))
+        layer = np.maximum(layer, np.clip(depth / softness, 0, 1))
+    return np.asarray(density + layer[..., None] * tint, dtype=np.float32)
+
+
+def _platelets(rng: np.random.Generator, density: ColourField) -> ColourField:
+    """Draw clusters of specks far smaller than a nucleus, in the tone of the counterstain."""
+    shape = density.shape[:2]
+    specks = (rng.random(shape) < rng.uniform(0.002, 0.02)) * blobs(rng, shape, rng.uniform(10, 40), rng.uniform(0.02, 0.2))
+    sigma = rng.uniform(1.0, 2.2)
+    layer = np.minimum(ndimage.gaussian_filter(specks.astype(np.float32), sigma) * sigma**2 * 6, 1) * rng.uniform(0.1, 0.5)
+    return np.asarray(density + layer[..., None] * np.array([0.8, 0.6, 0.3], np.float32), dtype=np.float32)
+
+
 def _collagen(rng: np.random.Generator, density: ColourField) -> ColourField:
     """Draw wavy strands without nuclei, pink as in H&E, or in the tone of the counterstain."""
     shape = density.shape[:2]
@@ -94,8 +118,8 @@ def _defocus(rng: np.random.Generator, light: ColourField) -> ColourField:
     if rng.random() < 0.12:  # a part of the field out of focus
         away = blobs(rng, light.shape[:2], 80, rng.uniform(0.2, 0.6))[..., None]
         blurred = (1 - away) * blurred + away * ndimage.gaussian_filter(light, (2.5, 2.5, 0))
-    if rng.random() < 0.3:  # scanned at a lower power and enlarged
-        side, small = light.shape[0], int(light.shape[0] * rng.uniform(0.4, 0.8))
+    if rng.random() < 0.4:  # scanned at a lower power and enlarged
+        side, small = light.shape[0], int(light.shape[0] * rng.uniform(0.4, 0.85))
         blurred = _resize(_resize(blurred, small), side)
     return blurred
 

@@ -32,7 +32,7 @@ _LAYOUTS = (
 
 def draw_scene(rng: np.random.Generator, side: int) -> Scene:
     """Draw a square field of one or two kinds of tissue, with holes where there is none."""
-    diameter = rng.uniform(*TARGET_DIAMETER_PX)
+    diameter = float(np.exp(rng.uniform(*np.log(TARGET_DIAMETER_PX))))
     shape = (side, side)
     density, labels = tissue_texture(rng, shape), np.zeros(shape, np.int32)
     chosen = rng.choice(len(_LAYOUTS), size=2, p=[0.45, 0.2, 0.15, 0.2])

@@ -11,7 +11,15 @@ from counterstain.training.synthesis.drawing import draw_scene
 from counterstain.training.synthesis.noise import Field, smooth_noise
 from counterstain.training.synthesis.scenes import Scene
 from counterstain.training.synthesis.staining import Stained, stain_scene
-from counterstain.training.synthesis.targets import class_image, dapi_image, distance_image, lap2_image, marker_image
+from counterstain.training.synthesis.targets import (
+    BACKGROUND,
+    UNKNOWN,
+    class_image,
+    dapi_image,
+    distance_image,
+    lap2_image,
+    marker_image,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,10 +51,14 @@ def render_field(rng: np.random.Generator, scene: Scene) -> Sample:
     light = _transmit(rng, stained, (hematoxylin_od, dab_od), white)
     clean = ndimage.gaussian_filter(stained.hematoxylin, 0.7)[..., None] * hematoxylin_od
     classes = class_image(scene.labels, stained.positive)
+    nuclear = scene.labels > 0
+    if scene.unknown is not None:
+        classes[scene.unknown & (classes == BACKGROUND)] = UNKNOWN
+        nuclear = nuclear | scene.unknown  # what may be a nucleus shines in DAPI as one would
     return Sample(
         image=photograph(rng, light),
         hematoxylin=_as_bytes(white * 10**-clean),
-        dapi=_as_bytes(dapi_image(rng, scene.density, scene.labels)),
+        dapi=_as_bytes(dapi_image(rng, scene.density, nuclear)),
         lap2=_as_bytes(lap2_image(rng, scene.labels)),
         marker=_as_bytes(marker_image(stained.specific_dab)),
         classes=classes,

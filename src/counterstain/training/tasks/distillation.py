@@ -25,6 +25,7 @@ from counterstain.training.checkpoint import MODEL
 from counterstain.training.datasets.manifest import read_manifest
 from counterstain.training.datasets.paired import ImageBatch, Images, PairedSource, paired_batches, read_images
 from counterstain.training.losses.distillation import distillation_terms
+from counterstain.training.networks.compact import CompactOptions
 from counterstain.training.options import AugmentOptions, LoopOptions, LossOptions, PairedOptions
 from counterstain.training.synthesis.render import Sample
 from counterstain.training.synthesis.targets import distance_image
@@ -68,6 +69,7 @@ class DistillationTask:
     def __init__(
         self,
         options: DistillationTaskOptions,
+        network: CompactOptions,
         paired: PairedOptions,
         augment: AugmentOptions,
         losses: LossOptions,
@@ -75,11 +77,12 @@ class DistillationTask:
         report: Callable[[str], None],
     ) -> None:
         self._paired, self._augment, self._losses, self._loop, self._report = paired, augment, losses, loop, report
+        self._stride_px = network.stride_px
         self._teacher = load_backend(options.teacher)
         if abs(self._teacher.manifest.mpp - DEFAULT_MPP) > 1e-6:
             raise UsageError(f"the teacher works at {self._teacher.manifest.mpp} um/px, the student at {DEFAULT_MPP}")
         self._panel = student_panel(self._teacher.manifest.panel)
-        self.networks, self.optimizers = compact_network(self._panel, loop)
+        self.networks, self.optimizers = compact_network(self._panel, network, loop)
 
     def batches(self, start: int, rank: int) -> Iterator[ImageBatch]:
         """Ask the teacher about every image and return batches of its answers."""
@@ -114,7 +117,7 @@ class DistillationTask:
 
     def exported(self, network: nn.Module) -> Exported:
         """Return what a bundle of the student is made of; see ``Task.exported``."""
-        return exported_compact(network, self._panel)
+        return exported_compact(network, self._panel, self._stride_px)
 
 
 def taught(image: NDArray[np.uint8], teacher: Backend, panel: Panel) -> Images:
