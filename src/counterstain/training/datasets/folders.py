@@ -1,7 +1,7 @@
 """Read the folders of real images that training knows.
 
-Scenes: ``images/NAME.png`` (H&E: ``.jpg``) with instance maps ``labels/NAME.png``. Strips: co-registered modalities side by side, 3072 x 512,
-as DeepLIIF publishes them. Polygons: ``NAME.jpg`` with QuPath polygons ``NAME.geojson``.
+Scenes: ``images/NAME.png`` (H&E: ``.jpg``) with instance maps ``labels/NAME.png``. Strips: co-registered modalities side by
+side, 3072 x 512, as DeepLIIF publishes them. Polygons: ``NAME.jpg`` with QuPath polygons ``NAME.geojson``.
 """
 
 import json

@@ -21,8 +21,14 @@ _PIGMENTS = np.array([[1.0, 1.0, 1.0], [0.5, 0.75, 1.0], [0.9, 0.95, 0.7], [1.0,
 def add_debris(rng: np.random.Generator, density: ColourField) -> ColourField:
     """Return (h, w, 3) float32 with pigment, carbon, blood, stained collagen or a fold added, most often none of them."""
     painters = (
-        (_grains, 0.2), (_clump, 0.04), (_red_blood_cells, 0.18), (_ghosts, 0.08), (_platelets, 0.06), (_collagen, 0.12), (_fold, 0.05)
-    )  # fmt: skip
+        (_grains, 0.2),
+        (_clump, 0.04),
+        (_red_blood_cells, 0.18),
+        (_ghosts, 0.08),
+        (_platelets, 0.06),
+        (_collagen, 0.12),
+        (_fold, 0.05),
+    )
     for painter, probability in painters:
         if rng.random() < probability:
             density = painter(rng, density)

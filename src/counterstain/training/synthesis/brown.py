@@ -99,7 +99,7 @@ def _nearest_nucleus(scene: Scene) -> tuple[Field, NDArray[np.int32]]:
 
 
 def _granules(rng: np.random.Generator, shape: tuple[int, int]) -> Field:
-    """Fine dots in clouds."""
+    """Draw fine dots in clouds."""
     dots = (rng.random(shape) < rng.uniform(0.002, 0.03)) * blobs(rng, shape, rng.uniform(10, 60), rng.uniform(0.02, 0.3))
     sigma = rng.uniform(0.6, 1.6)
     grown = ndimage.gaussian_filter(dots.astype(np.float32), sigma) * sigma**2 * 6
@@ -107,7 +107,7 @@ def _granules(rng: np.random.Generator, shape: tuple[int, int]) -> Field:
 
 
 def _scraps(rng: np.random.Generator, shape: tuple[int, int]) -> Field:
-    """Thin curved lines, as of membranes whose nucleus lies in another section."""
+    """Draw thin curved lines, as of membranes whose nucleus lies in another section."""
     line = np.exp(-((smooth_noise(rng, shape, rng.uniform(10, 30)) / rng.uniform(0.04, 0.12)) ** 2))
     where = blobs(rng, shape, rng.uniform(20, 60), rng.uniform(0.05, 0.5))
     return np.asarray(rng.uniform(0.15, 1.2) * line * where, dtype=np.float32)
@@ -115,16 +115,18 @@ def _scraps(rng: np.random.Generator, shape: tuple[int, int]) -> Field:
 
 def _smear(rng: np.random.Generator, shape: tuple[int, int]) -> Field:
     strands = np.clip(np.abs(fibres(rng, shape, rng.uniform(2, 8))) - rng.uniform(0, 0.6), 0, None)
-    return np.asarray(rng.uniform(0.1, 0.6) * strands * blobs(rng, shape, rng.uniform(30, 120), rng.uniform(0.1, 0.5)), np.float32)
+    return np.asarray(
+        rng.uniform(0.1, 0.6) * strands * blobs(rng, shape, rng.uniform(30, 120), rng.uniform(0.1, 0.5)), np.float32
+    )
 
 
 def _clots(rng: np.random.Generator, shape: tuple[int, int]) -> Field:
-    """Ragged lumps of the size of a nucleus or larger, without its smooth edge."""
+    """Draw ragged lumps of the size of a nucleus or larger, without its smooth edge."""
     lump = blobs(rng, shape, rng.uniform(5, 14), rng.uniform(0.003, 0.02)) * (0.4 + blobs(rng, shape, rng.uniform(1.5, 4), 0.6))
     return np.asarray(rng.uniform(0.2, 1.6) * lump, dtype=np.float32)
 
 
 def _edge(rng: np.random.Generator, shape: tuple[int, int]) -> Field:
-    """A side of the field that is stained all over, as tissue is at its edge."""
+    """Stain a side of the field all over, as tissue is at its edge."""
     side = np.clip((smooth_noise(rng, shape, rng.uniform(120, 250)) - rng.uniform(0.2, 1.2)) * 1.5, 0, 1)
     return np.asarray(rng.uniform(0.1, 0.5) * side * (1 + 0.3 * smooth_noise(rng, shape, rng.uniform(3, 10))), dtype=np.float32)

@@ -16,7 +16,7 @@ from counterstain.images import optical_density
 from counterstain.training.synthesis.noise import Field, fibres, smooth_noise
 
 TARGET_DIAMETER_PX = (11.0, 58.0)
-"""Range of median nuclear diameters at 0.25 um/px: from small lymphocytes to large carcinoma nuclei; small ones are commoner."""
+"""Range of median nuclear diameters at 0.25 um/px: from small lymphocytes to large carcinoma nuclei; small ones are common."""
 
 _KNOWN_SCALE_ZOOM = (0.45, 1.8)
 """Range of enlargement of a scene whose pixel size is known, beyond what takes it to 0.25 um/px."""
@@ -26,14 +26,16 @@ _KNOWN_SCALE_ZOOM = (0.45, 1.8)
 class Scene:
     """Nuclei of one field."""
 
-    density: Field
-    """(h, w) float32 relative hematoxylin density; 1 is the median nucleus, 0 the median background."""
+    density: NDArray[np.floating]
+    """(h, w) float32, or float16 where many are kept: relative hematoxylin density; 1 is the median nucleus, 0 the median
+    background."""
     labels: NDArray[np.int32]
     """(h, w) int32 instances, 0 = background, numbered from 1 without gaps."""
     unknown: NDArray[np.bool_] | None = None
     """(h, w): may be a nucleus that nobody outlined; None where everything is outlined."""
-    matrix: Field | None = None
-    """(h, w) float32 relative density of cytoplasm and fibres, which a second stain of the tile shows; None where it has none."""
+    matrix: NDArray[np.floating] | None = None
+    """(h, w) float32 or float16: relative density of cytoplasm and fibres, which a second stain of the tile shows; None without
+    one."""
     mpp: float | None = None
     """Micrometres per pixel, where they are known."""
 
@@ -107,8 +109,8 @@ def median_diameter_px(labels: NDArray[np.integer]) -> float:
 def warp_scene(rng: np.random.Generator, scene: Scene, side: int) -> Scene:
     """Cut a square of ``side`` pixels at random position, angle and flip, at a random scale.
 
-    Where the pixel size is known, the scale is about the true one; else it leads to a random nuclear diameter. What lies outside
-    the tile is its mirror image.
+    Where the pixel size is known, the scale is about the true one; else it leads to a random nuclear diameter. What lies
+    outside the tile is its mirror image.
     """
     zoom = _zoom(rng, scene)
     angle = rng.uniform(0, 2 * np.pi)
@@ -117,8 +119,8 @@ def warp_scene(rng: np.random.Generator, scene: Scene, side: int) -> Scene:
     centre = np.array([rng.uniform(0, extent) for extent in scene.labels.shape])
     offset = centre - matrix @ np.array([side / 2, side / 2])
 
-    def smooth(plane: Field) -> Field:
-        plane = plane.astype(np.float32)
+    def smooth(kept: NDArray[np.floating]) -> Field:
+        plane = kept.astype(np.float32)
         plane = plane if zoom > 0.8 else ndimage.gaussian_filter(plane, 0.4 / zoom)
         return np.asarray(ndimage.affine_transform(plane, matrix, offset, (side, side), order=1, mode="mirror"), np.float32)
 
@@ -153,7 +155,7 @@ def tidy_labels(labels: NDArray[np.integer], *, min_area_px: int = 30) -> NDArra
 
 
 def vary_nuclei(rng: np.random.Generator, scene: Scene) -> Scene:
-    """Give each nucleus its own strength, flatness, rim and specks, so that pale, vesicular and dark ones stand side by side."""
+    """Give each nucleus its own strength, flatness, rim and specks: pale, vesicular and dark ones stand side by side."""
     count = int(scene.labels.max()) + 1
     spread, faint = rng.uniform(0.1, 0.5), rng.uniform(0, 0.45)
     strength = np.exp(rng.normal(0, spread, count)) * np.where(rng.random(count) < faint, rng.uniform(0.25, 0.7, count), 1)

@@ -133,7 +133,6 @@ def compact_network(
 
 def segment_with(network: nn.Module) -> Infer:
     """Return a function from RGB in [0, 1] to the maps that a bundle gives: modalities, ``segmentation`` and ``distance``."""
-
     return lambda image: _as_maps(network((image - 0.5) / 0.5))
 
 
