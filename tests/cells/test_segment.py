@@ -123,7 +123,7 @@ def test_options_choose_the_decoder_before_the_bundle_does():
     assert cells.thresholds["min_area_um2"] is None
     cells = segment(PaintedSlide(image, MPP), maps_of(planes), CellOptions(), decoder="watershed")
     assert cells.thresholds["min_area_um2"] == 6.0
-    assert cells.thresholds["foreground_threshold"] == 0.5
+    assert cells.thresholds["foreground_threshold"] == 0.45
 
 
 def test_the_marker_promotes_a_nucleus():
@@ -190,7 +190,7 @@ def test_the_settings_of_a_decoder_are_its_own():
         CellOptions(settings={"merge_ratio": 0.7})
     asked = CellOptions(decoder="watershed", settings={"merge_ratio": 0.7})
     assert thresholds_of(asked, decoder="deepliif")["merge_ratio"] == 0.7
-    assert thresholds_of(asked, decoder="deepliif")["smoothing_um"] == 0.5
+    assert thresholds_of(asked, decoder="deepliif")["smoothing_um"] == 0.7
     assert "merge_ratio" not in thresholds_of(CellOptions(), decoder="deepliif")
 
 

@@ -78,7 +78,17 @@ def test_a_boundary_between_two_nuclei_splits_them():
     flat = np.ones((40, 61), np.float32)
     assert Watershed(mpp=MPP)(segmentation, flat).labels.max() == 1
     segmentation[:, 29:32, 1] = 0.9
+    flat[:, 29:32] = 0.2
     assert Watershed(mpp=MPP)(segmentation, flat).labels.max() == 2
+
+
+def test_a_nucleus_too_thin_for_an_interior_is_found_by_its_depth():
+    segmentation, distance = np.zeros((20, 60, 3), np.float32), np.zeros((20, 60), np.float32)
+    segmentation[8:12, 10:50, 1] = 0.9  # 1 um across: all of it is boundary
+    segmentation[8:12, 10:50, 2] = 0.1
+    assert Watershed(mpp=MPP, reach_um=0.5)(segmentation, distance).labels.max() == 0
+    distance[9:11, 11:49] = 0.9
+    assert Watershed(mpp=MPP, reach_um=0.5)(segmentation, distance).labels.max() == 1
 
 
 def test_a_nucleus_reaches_two_pixels_into_its_boundary_and_not_into_the_background():

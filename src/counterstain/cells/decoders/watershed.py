@@ -1,6 +1,8 @@
 """The default decoder: marker-controlled watershed on the distance map.
 
 Foreground is where positive and negative together exceed a threshold: the interior of nuclei, for models that infer a boundary.
+Where a model infers distances, boundary that lies deep inside a nucleus counts as interior: a nucleus of a few pixels across is
+all boundary, and is found by its depth.
 Every peak of the smoothed distance map floods its surroundings (Vincent and Soille, IEEE PAMI 13 (1991) 583-598); two basins
 are then one nucleus again when the pass between them is nearly as high as the lower of their peaks; and each nucleus takes the
 boundary around it. Nothing here knows slides, marker or optical density.
@@ -34,9 +36,9 @@ CROSS = ndimage.generate_binary_structure(2, 1)
 class WatershedSettings:
     """What only the watershed reads."""
 
-    foreground_threshold: float = 0.5
-    """0-1: a pixel is nuclear when positive + negative is above it."""
-    smoothing_um: float = 0.5
+    foreground_threshold: float = 0.45
+    """0-1: a pixel is nuclear when positive + negative, and as much of the boundary as the pixel is deep, is above it."""
+    smoothing_um: float = 0.7
     """Micrometres: standard deviation of the Gaussian that smooths the distance map; half of it where that map is computed from
     the mask, which is smooth already."""
     merge_ratio: float = 0.8
@@ -88,13 +90,16 @@ class Watershed:
         """Cut the maps into nuclei; see ``Decoder``."""
         positive, boundary, negative = (segmentation[..., plane] for plane in range(3))
         nuclear = positive + negative
-        foreground = nuclear > np.float32(self.settings.foreground_threshold)
+        shallow = np.float32(1) if distance is None else 1 - distance
+        edge = boundary * shallow  # what is left of the boundary where a nucleus is deep
+        inside = nuclear + (boundary - edge)
+        foreground = inside > np.float32(self.settings.foreground_threshold)
         if not foreground.any():
             return Nuclei(labels=np.zeros(foreground.shape, np.int32), p_positive=np.empty(0, np.float32))
         if distance is None:
-            landscape = self._landscape(self._depth_of(foreground), boundary, self.settings.smoothing_um / 2)
+            landscape = self._landscape(self._depth_of(foreground), edge, self.settings.smoothing_um / 2)
         else:
-            landscape = self._landscape(distance, boundary, self.settings.smoothing_um)
+            landscape = self._landscape(distance, edge, self.settings.smoothing_um)
         landscape[~foreground] = -1
         labels = merged_basins(_basins(landscape, foreground), landscape, self.settings.merge_ratio)
         labels = grown(labels, nuclear + boundary > np.float32(0.5), round(self.reach_um / self.mpp))
@@ -107,9 +112,9 @@ class Watershed:
         """Distance to the nearest pixel outside, in nuclear radii; the image border is not an outside."""
         return (ndimage.distance_transform_edt(foreground) * (self.mpp / NUCLEAR_RADIUS_UM)).astype(np.float32)
 
-    def _landscape(self, depth: NDArray[np.float32], boundary: NDArray[np.float32], smoothing_um: float) -> NDArray[np.float32]:
-        """Cut trenches into the depth where the boundary is likely, then smooth."""
-        return np.asarray(ndimage.gaussian_filter(depth * (1 - boundary), smoothing_um / self.mpp, truncate=3.0))
+    def _landscape(self, depth: NDArray[np.float32], edge: NDArray[np.float32], smoothing_um: float) -> NDArray[np.float32]:
+        """Cut trenches into the depth where the edge is likely, then smooth."""
+        return np.asarray(ndimage.gaussian_filter(depth * (1 - edge), smoothing_um / self.mpp, truncate=3.0))
 
 
 def _basins(landscape: NDArray[np.float32], foreground: NDArray[np.bool_]) -> NDArray[np.int32]:
