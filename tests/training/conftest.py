@@ -12,8 +12,16 @@ from PIL import Image
 
 @pytest.fixture(scope="session")
 def image_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Draw a folder with the layout of the real data: 4 tissue tiles, 1 fluorescence tile, 1 strip, 2 fields."""
+    """Draw a folder with the layout of the real data: 4 tissue tiles, 1 fluorescence tile, 5 of H&E, 1 strip, 2 fields."""
     root = tmp_path_factory.mktemp("data")
+    for kind, names in (("nuinsseg", ("001", "002", "003")), ("tnbc", ("01_1", "02_1"))):
+        for part in ("images", "labels"):
+            (root / kind / part).mkdir(parents=True)
+        for name in names:
+            labels = draw_disks(96, [(30, 30), (60, 60)], 12)
+            image = np.where(labels[..., None] > 0, (90, 70, 150), (235, 170, 210)).astype(np.uint8)
+            Image.fromarray(image).save(root / kind / "images" / f"{name}.jpg")
+            Image.fromarray(labels.astype(np.uint16)).save(root / kind / "labels" / f"{name}.png")
     for kind, count in (("tissue", 4), ("fluorescence", 1)):
         for part in ("images", "labels"):
             (root / "dsb2018" / kind / part).mkdir(parents=True)

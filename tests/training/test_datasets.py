@@ -24,10 +24,11 @@ from counterstain.training.datasets.cache import (
     read_training_sources,
     to_planes,
 )
-from counterstain.training.datasets.crops import Annotated, crop, random_crop, unlabelled_nuclei
+from counterstain.training.datasets.crops import Annotated, crop, random_crop
 from counterstain.training.datasets.folders import annotate, read_polygons, read_scenes, read_strips
-from counterstain.training.options import AugmentOptions, DataOptions, LoopOptions
+from counterstain.training.options import AugmentOptions, DataOptions, LoopOptions, MixtureOptions
 from counterstain.training.synthesis.render import synthetic_field
+from counterstain.training.synthesis.scenes import unlabelled_nuclei
 from counterstain.training.synthesis.targets import (
     BACKGROUND,
     BOUNDARY,
@@ -48,6 +49,8 @@ def options_for(root: Path, cache: Path, patches: int = 12) -> DataOptions:
         hold_out_every=4,
         workers=1,
         train_fields=("slide1-*.jpg",),
+        nuinsseg_held_out=((2, 3),),
+        tnbc_held_out=("02",),
     )
 
 
@@ -152,9 +155,15 @@ def test_random_crops_stay_inside_the_image() -> None:
 def test_held_out_tiles_are_never_trained_on(image_root: Path, tmp_path: Path) -> None:
     options = options_for(image_root, tmp_path)
     held_out, used = read_held_out_scenes(options), read_training_sources(options).tissue
-    assert len(held_out) == 1
+    assert len(held_out) == 4  # one tissue tile, two H&E tiles of one organ, one of one patient
     assert len(used) == 3
-    assert not any(np.array_equal(a.labels, b.labels) for a in held_out for b in used)
+    assert not any(np.array_equal(a.labels, b.labels) for a in held_out[:1] for b in used)
+    assert len(read_training_sources(options).counterstained) == 2
+
+
+def test_h_and_e_tiles_are_not_read_where_the_mixture_has_none(tmp_path: Path) -> None:
+    options = replace(options_for(tmp_path, tmp_path), mixture=MixtureOptions(counterstained=0))
+    assert cache_module._counterstained_scenes(options) == []
 
 
 def test_validation_fields_are_of_other_slides(image_root: Path, tmp_path: Path) -> None:

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
+from counterstain.errors import UsageError
 from counterstain.panel import DEFAULT_PANEL, DISTANCE, SEGMENTATION, Channel, Panel
-from counterstain.training.networks.compact import STRIDE_PX, CompactNetwork
+from counterstain.training.networks.compact import CompactNetwork, CompactOptions
 from counterstain.training.tasks.compact import segment_with
 
 
@@ -29,7 +30,7 @@ def test_every_channel_has_the_size_of_the_input(network: CompactNetwork) -> Non
 
 
 def test_a_side_that_is_no_multiple_of_the_stride_is_refused(network: CompactNetwork) -> None:
-    with pytest.raises(ValueError, match=f"multiples of {STRIDE_PX}"):
+    with pytest.raises(ValueError, match=f"multiples of {CompactOptions().stride_px}"):
         network(torch.zeros(1, 3, 64, 65))
 
 
@@ -49,6 +50,23 @@ def test_the_segmentation_reads_the_inferred_modalities(network: CompactNetwork)
     with torch.no_grad():
         changed.modality_head.bias += 2.0
         assert not torch.allclose(network(image)["class_logits"], changed(image)["class_logits"])
+
+
+def test_widths_and_depths_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(UsageError, match="of one length"):
+        CompactOptions(widths=(32, 64), depths=(1,))
+    with pytest.raises(UsageError, match="at least 1"):
+        CompactOptions(widths=(32, 0), depths=(1, 1))
+
+
+def test_the_network_does_not_see_beyond_its_margin() -> None:
+    torch.manual_seed(0)
+    network = CompactNetwork(DEFAULT_PANEL, CompactOptions(widths=(8, 8), depths=(0, 1))).eval()
+    image = torch.rand(1, 3, 96, 96, generator=torch.Generator().manual_seed(5))
+    changed = image.clone()
+    changed[..., :16] = 0.5
+    with torch.no_grad():
+        assert torch.equal(network(image)["distance"][..., 64:], network(changed)["distance"][..., 64:])
 
 
 def test_gradient_reaches_every_weight() -> None:

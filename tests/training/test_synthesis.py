@@ -9,14 +9,22 @@ from scipy import ndimage
 from counterstain.training.synthesis.artefacts import jpeg
 from counterstain.training.synthesis.drawing import draw_scene
 from counterstain.training.synthesis.noise import blobs, smooth_noise
-from counterstain.training.synthesis.render import Sample, synthetic_field
-from counterstain.training.synthesis.scenes import Scene, tidy_labels, tissue_density, vary_nuclei, warp_scene
-from counterstain.training.synthesis.staining import _choose_positive, stain_scene
+from counterstain.training.synthesis.render import Sample, render_field, synthetic_field
+from counterstain.training.synthesis.scenes import (
+    Scene,
+    counterstained_scene,
+    tidy_labels,
+    tissue_density,
+    vary_nuclei,
+    warp_scene,
+)
+from counterstain.training.synthesis.staining import POSITIVE_FROM_OD, _choose_cells, positive_nuclei, stain_scene
 from counterstain.training.synthesis.targets import (
     BACKGROUND,
     BOUNDARY,
     NEGATIVE,
     POSITIVE,
+    UNKNOWN,
     class_image,
     distance_image,
     marker_image,
@@ -154,15 +162,49 @@ def test_small_and_split_labels_are_tidied() -> None:
     assert tidy[0, 19] == 0
 
 
-def test_only_positive_nuclei_carry_specific_dab() -> None:
-    for seed in range(8):
-        rng = np.random.default_rng(seed)
-        scene = draw_scene(rng, 96)
-        stained = stain_scene(rng, vary_nuclei(rng, scene))
-        assert len(stained.positive) == scene.labels.max() + 1
-        assert not stained.positive[0]
-        if not stained.positive.any():
-            assert stained.specific_dab[scene.labels > 0].max(initial=0) < 0.5
+@pytest.mark.parametrize("seed", range(12))
+def test_positive_nuclei_have_the_density_that_makes_them_so(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    scene = draw_scene(rng, 96)
+    stained = stain_scene(rng, vary_nuclei(rng, scene))
+    assert len(stained.positive) == scene.labels.max() + 1
+    assert not stained.positive[0]
+    for label in np.flatnonzero(stained.positive):
+        assert stained.specific_dab[scene.labels == label].mean() >= POSITIVE_FROM_OD
+
+
+def test_a_trace_of_brown_leaves_a_nucleus_negative_and_a_clear_nucleus_in_brown_cytoplasm_too() -> None:
+    specific = np.where(TWO_NUCLEI == 1, 0.1, np.where(TWO_NUCLEI == 2, 0.2, 0.0)).astype(np.float32)
+    assert positive_nuclei(specific, TWO_NUCLEI).tolist() == [False, False, True]
+    in_cytoplasm = np.where(TWO_NUCLEI > 0, specific, 0.8).astype(np.float32)
+    assert positive_nuclei(in_cytoplasm, TWO_NUCLEI, clear_nuclei=True).tolist() == [False, False, False]
+
+
+def test_blurred_nuclei_of_h_and_e_that_nobody_outlined_are_unknown() -> None:
+    image = np.full((60, 60, 3), (235, 170, 205), np.uint8)
+    image[10:25, 10:25], image[35:50, 35:50] = (90, 60, 150), (70, 50, 140)
+    labels = np.zeros((60, 60), np.int32)
+    labels[10:25, 10:25] = 1
+    scene = counterstained_scene(image, labels, mpp=0.25)
+    assert scene.unknown is not None
+    assert scene.unknown[42, 42]
+    assert not scene.unknown[17, 17]
+    sample = render_field(np.random.default_rng(0), scene)
+    assert sample.classes[42, 42] == UNKNOWN
+    assert sample.classes[5, 50] == BACKGROUND
+
+
+def test_the_density_of_h_and_e_is_that_of_hematoxylin_and_its_matrix_that_of_eosin() -> None:
+    image = np.full((40, 40, 3), 240, np.uint8)
+    image[:, 20:] = (235, 120, 200)  # eosin: green is absorbed, red is not
+    image[10:20, 5:15] = (90, 80, 160)
+    labels = np.zeros((40, 40), np.int32)
+    labels[10:20, 5:15] = 1
+    scene = counterstained_scene(image, labels, mpp=0.25)
+    assert scene.matrix is not None
+    assert abs(float(scene.density[30, 30]) - float(scene.density[30, 5])) < 0.1
+    assert scene.matrix[30, 30] > 0.9
+    assert scene.matrix[30, 5] < 0.1
 
 
 class FixedShare:
@@ -179,15 +221,15 @@ class FixedShare:
 
 
 @pytest.mark.parametrize(("share", "positive"), [(0.0, 0), (0.01, 1), (0.5, 1), (1.0, 2)])
-def test_the_share_of_positive_nuclei_reaches_from_none_to_all(share: float, positive: int) -> None:
+def test_the_share_of_stained_cells_reaches_from_none_to_all(share: float, positive: int) -> None:
     scene = Scene(density=(TWO_NUCLEI > 0).astype(np.float32), labels=TWO_NUCLEI)
-    assert _choose_positive(FixedShare(share), scene).sum() == positive
+    assert _choose_cells(FixedShare(share), scene).sum() == positive
 
 
-def test_a_lone_nucleus_can_be_positive() -> None:
+def test_a_lone_cell_can_be_stained() -> None:
     alone = (TWO_NUCLEI == 1).astype(np.int32)
     scene = Scene(density=alone.astype(np.float32), labels=alone)
-    outcomes = {bool(_choose_positive(np.random.default_rng(seed), scene)[1]) for seed in range(40)}
+    outcomes = {bool(_choose_cells(np.random.default_rng(seed), scene)[1]) for seed in range(40)}
     assert outcomes == {False, True}
 
 

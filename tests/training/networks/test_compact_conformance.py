@@ -9,6 +9,8 @@ from counterstain.training.networks.compact import CompactNetwork
 
 
 class TestCompact(NetworkConformance):
+    stride_px = 16
+
     @pytest.fixture
     def network(self):
         torch.manual_seed(0)

@@ -92,7 +92,9 @@ def read_held_out_scenes(options: DataOptions) -> list[Scene]:
 
 
 def _counterstained_scenes(options: DataOptions) -> list[tuple[Scene, bool]]:
-    """Return the H&E tiles that show a nucleus, each with whether it is held out."""
+    """Return the H&E tiles that show a nucleus, each with whether it is held out; none where the mixture has none."""
+    if not options.mixture.counterstained:
+        return []
     root = Path(options.root)
     runs, patients = options.nuinsseg_held_out, options.tnbc_held_out
     many = read_counterstained(root / "nuinsseg", mpp=options.nuinsseg_mpp)
