@@ -1,5 +1,6 @@
 """Images whose nuclei are known: what is in the reference, as classes of pixels and as centres of nuclei."""
 
+import csv
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,6 +76,21 @@ def nuclei_of_classes(classes: NDArray[np.int64], *, min_px: int = 1) -> Nuclei:
     centres = np.array(ndimage.center_of_mass(labels > 0, labels, range(1, count + 1))).reshape(-1, 2)
     keep = areas >= min_px
     return Nuclei(centres=centres[keep], is_positive=(2 * positive >= areas)[keep])
+
+
+def point_references(folder: Path, *, mpp: float) -> list[tuple[Path, NDArray[np.float64]]]:
+    """Return the tiles that have ``keypoints``, each with the (n, 2) row, col of its nuclei in pixels of 0.25 um.
+
+    Parameters
+    ----------
+    mpp : micrometres per pixel of the tiles.
+    """
+    references = []
+    for points in sorted((folder / "keypoints").glob("*.csv")):
+        with points.open(newline="", encoding="utf-8") as file:
+            centres = np.array([(float(row["y"]), float(row["x"])) for row in csv.DictReader(file)])
+        references.append((folder / "tiles" / f"{points.stem}.png", centres.reshape(-1, 2) * (mpp / DEFAULT_MPP)))
+    return references
 
 
 def polygon_reference(image: Path, *, mpp: float) -> Reference:

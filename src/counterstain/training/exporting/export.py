@@ -31,6 +31,8 @@ HALF_LIMIT = 1 / 255
 
 TRAINING_DATA = (
     "images rendered from Data Science Bowl 2018 stage 1 tissue and fluorescence tiles (BBBC038), CC0",
+    "images rendered from NuInsSeg (Mahbod et al., Scientific Data 2024), CC BY 4.0",
+    "images rendered from H&E of triple-negative breast cancer (Naylor et al., IEEE TMI 2019; Zenodo 2579118), CC BY 4.0",
     "images drawn from nothing",
     "two co-registered sets of the DeepLIIF data set (Zenodo 4751737), CC BY 4.0",
     "four glioma Ki-67 fields of two slides, MIT",

@@ -21,7 +21,7 @@ _SEGMENTATION_CLASSES = 4  # background, negative, positive, boundary
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompactOptions:
-    """The size of the compact network. The defaults see about 64 px around a pixel, so a margin of 64 px is enough."""
+    """The size of the compact network. What lies farther than 128 px from a pixel hardly changes the answer of the defaults."""
 
     widths: tuple[int, ...] = (32, 64, 96, 128)
     """Number of channels at a half, a quarter, an eighth ... of the resolution."""
@@ -90,7 +90,7 @@ class _Up(nn.Module):
 
 
 class CompactNetwork(nn.Module):
-    """By default 1.4 million parameters, about 18 GFLOP for a tile of 512 x 512.
+    """By default 1.5 million parameters, about 17 GFLOP for a tile of 512 x 512.
 
     Parameters
     ----------
