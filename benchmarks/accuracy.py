@@ -141,7 +141,7 @@ def _glioma(folder: Path, backends: dict[str, Backend]) -> tuple[str, str]:
 
 
 def _endonuke(folder: Path, backends: dict[str, Backend]) -> tuple[str, str]:
-    rows = [("model", "points", "found", "P", "R", "F1")]
+    rows: list[tuple[str, ...]] = [("model", "points", "found", "P", "R", "F1")]
     for name, backend in backends.items():
         matched = truth = found = 0
         for image, centres in point_references(folder, mpp=ENDONUKE_MPP):
