@@ -1,5 +1,6 @@
 """The versions that decide what can be read and what is computed: of the files written here, and of installed packages."""
 
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 FORMAT_VERSION = 2
@@ -13,6 +14,7 @@ def package_versions() -> dict[str, str]:
     return {package: _version(package) for package in PACKAGES}
 
 
+@cache
 def _version(package: str) -> str:
     try:
         return version(package)

@@ -26,6 +26,9 @@ TILE_PX = 256
 DEFLATE = tifffile.COMPRESSION.ADOBE_DEFLATE
 """The compression that every TIFF reader knows."""
 
+COMPRESSION = 4
+"""Of 9: two per cent larger than the default of 6 and twice as fast."""
+
 RGB: tuple[tuple[str, Colour], ...] = (("red", (255, 0, 0)), ("green", (0, 255, 0)), ("blue", (0, 0, 255)))
 CLASSES: tuple[tuple[str, Colour], ...] = (("positive", (255, 0, 0)), ("boundary", (0, 255, 0)), ("negative", (0, 0, 255)))
 
@@ -87,7 +90,8 @@ class _Tiles:
 def _compressed(pixels: NDArray[np.uint8]) -> bytes:
     """Return the deflated tile of (h, w) uint8 pixels; what is outside the picture is 0."""
     height, width = pixels.shape
-    content: bytes = tifffile.TIFF.COMPRESSORS[DEFLATE](np.pad(pixels, ((0, TILE_PX - height), (0, TILE_PX - width))))
+    padded = np.pad(pixels, ((0, TILE_PX - height), (0, TILE_PX - width)))
+    content: bytes = tifffile.TIFF.COMPRESSORS[DEFLATE](padded, level=COMPRESSION)
     return content
 
 
