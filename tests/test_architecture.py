@@ -12,7 +12,8 @@ import pytest
 
 from counterstain.cells.decoders.names import DECODERS
 from counterstain.cli.main import COMMANDS, main
-from counterstain.results.record import BundleRecord, Record, SlideRecord
+from counterstain.results.record import BundleRecord, Record
+from counterstain.results.slide import SlideRecord
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "counterstain"

@@ -9,9 +9,8 @@ from counterstain.jobs.boundary import Fault, attempted
 from counterstain.jobs.listening import SILENCE, Listener
 from counterstain.jobs.order import Order
 from counterstain.jobs.outcome import Outcome
-from counterstain.jobs.results import find_results
 from counterstain.jobs.run_log import RunLog
-from counterstain.results.opening import read_cells
+from counterstain.results.opening import find_results, read_cells
 from counterstain.results.record import Record
 from counterstain.results.scores import Rescored, write_scores
 from counterstain.results.scores_table import write_scores_table

@@ -19,13 +19,12 @@ from counterstain.jobs.boundary import Fault, attempted
 from counterstain.jobs.listening import SILENCE, ImageListener, Listener
 from counterstain.jobs.order import Order, cell_options
 from counterstain.jobs.outcome import Outcome, logged, summed_up
-from counterstain.jobs.results import find_results
 from counterstain.jobs.run_log import RunLog
 from counterstain.outputs.names import check_formats, default_formats, formats_for
 from counterstain.passes.workers import CELLS
 from counterstain.pipeline import IN_MEMORY_PIXELS, cutting_threads, warnings_of
 from counterstain.results.folder import check_apart, check_free, homes, write_folder
-from counterstain.results.opening import read_manifest, read_maps, read_qualities
+from counterstain.results.opening import find_results, read_manifest, read_maps, read_qualities
 from counterstain.results.record import FILE_NAME, Record, record
 from counterstain.results.source import open_source
 from counterstain.scoring.base import Population

@@ -36,9 +36,23 @@ MAPS = ("maps.ome.zarr", "modalities.ome.tiff")
 AGAIN = Remedy("analyse the slide again")
 
 Result = TypeVar("Result")
+Results = list[tuple[Path, Record]]
+Damaged = list[tuple[Path, OutputError]]
 
 
-def results_in(folder: Path, *, none_is_fine: bool = False) -> list[tuple[Path, Record]]:
+def find_results(folder: Path) -> tuple[Results, Damaged]:
+    """Return the results in a folder, for work on each, and those whose record cannot be read, with why.
+
+    Raises
+    ------
+    UsageError
+        There is neither, or one is of a later format.
+    """
+    damaged = damaged_in(folder)
+    return results_in(folder, none_is_fine=bool(damaged)), damaged
+
+
+def results_in(folder: Path, *, none_is_fine: bool = False) -> Results:
     """Return the results in a folder with their records: the folder itself, or the folders directly in it by name.
 
     Parameters
@@ -55,14 +69,14 @@ def results_in(folder: Path, *, none_is_fine: bool = False) -> list[tuple[Path, 
     return found if none_is_fine and not found else _checked(folder, found)
 
 
-def damaged_in(folder: Path) -> list[tuple[Path, OutputError]]:
+def damaged_in(folder: Path) -> Damaged:
     """Return the folders among those that ``results_in`` looks at whose record cannot be read, each with why."""
     inner = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
     looked_at = [folder, *(path for path in inner if not path.name.startswith("."))]
     return [(path, fault) for path in looked_at if (fault := record_fault(path))]
 
 
-def _checked(folder: Path, found: list[tuple[Path, Record]]) -> list[tuple[Path, Record]]:
+def _checked(folder: Path, found: Results) -> Results:
     if not found:
         raise UsageError(
             f"{folder} holds no result: expected {FILE_NAME} in it or in the folders in it, as analyze writes them"

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from counterstain.errors import CounterstainError, Remedy, UsageError
 from counterstain.geometry import Box, Size
-from counterstain.results.record import SlideRecord
+from counterstain.results.slide import SlideRecord
 from counterstain.slides.base import Damage, Origin, Resolution, Slide
 from counterstain.slides.opening import open_slide
 

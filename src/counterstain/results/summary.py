@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 from counterstain.errors import Remedy
 from counterstain.files import replacing
-from counterstain.results.record import Record, ScoreRecord, SlideRecord, read_record
+from counterstain.results.record import Record, ScoreRecord, read_record
+from counterstain.results.slide import SlideRecord
 from counterstain.scoring.names import MAIN
 from counterstain.spreadsheets import as_shown
 
