@@ -1,6 +1,7 @@
 """Slides on disk: what comes out is what comes out in memory, whenever the run is stopped."""
 
 import errno
+import importlib.util
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from counterstain.errors import OutputError, SlideError, UsageError
 from counterstain.geometry import Box
 from counterstain.inference.classical import ClassicalBackend
 from counterstain.panel import DEFAULT_PANEL
-from counterstain.passes import here, on_disk, workers
+from counterstain.passes import here, on_disk
 from counterstain.passes.on_disk import needed
 from counterstain.pipeline import AnalyzeOptions, analyze
 from counterstain.slides.array import ArraySlide
@@ -238,7 +239,7 @@ def test_only_the_planes_that_cells_need_are_kept_unless_modalities_are_asked_fo
 
 
 def test_without_zarr_the_command_that_installs_it_is_named(tmp_path, slide, monkeypatch):
-    monkeypatch.setattr(workers.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(SlideError, match=r'pip install "counterstain\[slides\]"'):
         analyze(slide, SmallTiles(), work=tmp_path)
 

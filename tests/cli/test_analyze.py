@@ -1,4 +1,5 @@
 import csv
+import importlib.util
 import json
 import subprocess
 import sys
@@ -11,7 +12,6 @@ from stained_fields import AEC, stained_field
 
 from counterstain.inference import names as backend_names
 from counterstain.inference.classical import ClassicalBackend
-from counterstain.outputs import names as format_names
 from counterstain.outputs.names import FORMATS
 
 FILES = [
@@ -192,7 +192,7 @@ def test_wrong_usage_is_exit_code_2_and_writes_nothing(good, analyze, arguments)
 
 
 def test_parquet_without_pyarrow_is_skipped_by_default_and_an_error_when_asked_for(good, analyze, monkeypatch):
-    monkeypatch.setattr(format_names.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     asked = analyze("good.png", "--format", "parquet")
     assert asked.exit_code == 1
     assert 'pip install "counterstain[slides]"' in asked.stderr

@@ -79,7 +79,7 @@ def test_doctor_works_when_a_package_does_not(run, monkeypatch):
 
 
 def test_doctor_says_how_to_install_what_is_optional(run, working_models, monkeypatch):
-    monkeypatch.setattr(inventory.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     result = run("doctor")
     assert result.exit_code == 0
     assert f"to fix pyarrow: {install_command('slides')}" in result.stdout

@@ -1,3 +1,4 @@
+import contextlib
 import dataclasses
 import errno
 import tracemalloc
@@ -155,6 +156,22 @@ def test_a_file_that_was_cut_off_is_refused(analysis, tmp_path):
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(ValueError, match="cut off"):
         read_ome_tiff(path, DEFAULT_PANEL, 0.25)
+
+
+@pytest.mark.parametrize("written", [0, 7, 255])
+def test_whatever_byte_is_damaged_of_what_the_file_says_of_its_planes_ends_in_no_traceback(analysis, tmp_path, written):
+    path = tmp_path / "m.ome.tiff"
+    write_ome_tiff(resized(analysis, Size(30, 40)), path)
+    with tifffile.TiffFile(path) as file:
+        first, entries = file.pages[0].offset, len(file.pages[0].tags)
+    whole, refused = path.read_bytes(), 0
+    for place in range(first, first + 2 + 12 * entries):
+        path.write_bytes(whole[:place] + bytes([written]) + whole[place + 1 :])
+        with contextlib.suppress(ValueError, OSError):
+            read_ome_tiff(path, DEFAULT_PANEL, 0.25)
+            continue
+        refused += 1
+    assert refused > 20
 
 
 def test_a_full_disk_is_named_and_leaves_nothing(analysis, tmp_path, monkeypatch):

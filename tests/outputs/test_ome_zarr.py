@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -82,6 +83,26 @@ def test_a_damaged_part_is_named_when_it_is_read(analysis, tmp_path):
     maps = read_ome_zarr(tmp_path / "m", DEFAULT_PANEL, 0.25)
     with pytest.raises(OutputError, match="are damaged"):
         maps["dapi"].as_bytes(Box(0, 0, 30, 40))
+
+
+@pytest.mark.parametrize(
+    "stated", [{"counterstain": []}, {"counterstain": {"channels": 5}}, {"counterstain": {"channels": None}}]
+)
+def test_maps_whose_names_are_damaged_are_refused(analysis, tmp_path, stated):
+    write_ome_zarr(drawn(analysis, Size(30, 40)), tmp_path / "m")
+    zarr.open_group(tmp_path / "m", mode="r+").attrs.update(stated)
+    with pytest.raises(ValueError, match="is damaged"):
+        read_ome_zarr(tmp_path / "m", DEFAULT_PANEL, 0.25)
+
+
+def test_maps_whose_planes_are_not_there_are_refused(analysis, tmp_path):
+    write_ome_zarr(drawn(analysis, Size(30, 40)), tmp_path / "m")
+    shutil.rmtree(tmp_path / "m" / "0")
+    with pytest.raises(ValueError, match="is damaged"):
+        read_ome_zarr(tmp_path / "m", DEFAULT_PANEL, 0.25)
+    zarr.open_group(tmp_path / "m" / "0", mode="w")
+    with pytest.raises(ValueError, match="holds no planes"):
+        read_ome_zarr(tmp_path / "m", DEFAULT_PANEL, 0.25)
 
 
 def test_maps_of_another_model_are_refused(analysis, tmp_path):

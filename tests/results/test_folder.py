@@ -1,10 +1,10 @@
 import errno
+import importlib.util
 import os
 
 import pytest
 
 from counterstain.errors import OutputError, UsageError
-from counterstain.outputs import names as format_names
 from counterstain.outputs.names import (
     FORMATS,
     WHOLE_IMAGE_PIXELS,
@@ -108,7 +108,7 @@ def test_an_unknown_format_lists_the_known_ones():
 
 
 def test_without_pyarrow_parquet_is_skipped_unless_asked_for(monkeypatch):
-    monkeypatch.setattr(format_names.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert "parquet" not in default_formats()
     assert skipped_formats() == ("parquet",)
     check_formats(default_formats())
@@ -117,7 +117,7 @@ def test_without_pyarrow_parquet_is_skipped_unless_asked_for(monkeypatch):
 
 
 def test_each_thing_that_a_format_lacks_is_named(monkeypatch):
-    monkeypatch.setattr(format_names.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(OutputError, match=r'spatialdata needs zarr, pyarrow; run: .* -m pip install "counterstain\[slides\]"'):
         check_formats(["spatialdata"])
 

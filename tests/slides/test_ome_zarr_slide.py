@@ -1,6 +1,7 @@
 """OME-Zarr images of both versions, in folders and zip files, that the tests make with zarr."""
 
 import bz2
+import importlib.util
 import json
 import os
 import pickle
@@ -18,7 +19,6 @@ from zarr_slides import MPP, attributes, tissue, write, write_image, zipped
 from counterstain.errors import MissingResolutionError, SlideError, UnreadableSlideError, UnsupportedSlideError
 from counterstain.geometry import Box, Size
 from counterstain.jobs.inputs import find_inputs
-from counterstain.slides import opening
 from counterstain.slides.base import Resolution
 from counterstain.slides.opening import open_slide, slide_name
 from counterstain.slides.zarrs import ome_zarr, stores
@@ -348,7 +348,7 @@ def test_the_store_itself_may_be_a_link(tmp_path):
 
 def test_without_zarr_the_message_says_what_to_install(tmp_path, monkeypatch):
     folder = write(tmp_path / "a.zarr")
-    monkeypatch.setattr(opening.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UnsupportedSlideError, match=r'pip install "counterstain\[slides\]"'):
         open_slide(folder)
 

@@ -11,7 +11,6 @@ from czi_slides import JPEG_XR, UNCOMPRESSED, write_czi
 
 from counterstain.errors import MissingResolutionError, UnreadableSlideError, UnsupportedSlideError
 from counterstain.geometry import Box, Size
-from counterstain.slides import opening
 from counterstain.slides.base import Resolution
 from counterstain.slides.opening import open_slide
 from counterstain.slides.openslide import OpenSlideSlide
@@ -177,6 +176,6 @@ def test_a_file_that_only_has_the_name_is_unreadable(tmp_path, name):
 @pytest.mark.parametrize("name", ["slide.czi", "slide.dat"])
 def test_without_slideio_the_message_says_what_to_install(tmp_path, monkeypatch, name):
     path, find = write_czi(tmp_path / name, picture(), MPP, compression=JPEG_XR), importlib.util.find_spec
-    monkeypatch.setattr(opening.importlib.util, "find_spec", lambda name: None if name == "slideio" else find(name))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "slideio" else find(name))
     with pytest.raises(UnsupportedSlideError, match=r'pip install "counterstain\[czi\]"'):
         open_slide(path)

@@ -31,8 +31,8 @@ OPTIONAL = {
 }
 """Package -> module, extra that installs it, what it is for."""
 
-WITHOUT_CUDA = "--extra-index-url https://download.pytorch.org/whl/cpu"
-"""Keeps pip from bringing CUDA with PyTorch, some gigabytes: that index has builds for the processor alone."""
+WITHOUT_CUDA = 'without a GPU, install PyTorch first, by the line for "CPU" at https://pytorch.org/get-started/locally'
+"""Keeps pip from bringing CUDA with PyTorch, some gigabytes: what is installed is kept."""
 
 Check = dict[str, str]
 """``status`` (ok, missing, broken), ``name``, ``found``, and ``fix``: the command that repairs it, or nothing."""
@@ -92,5 +92,5 @@ def _needed(package: str, module: str) -> Check:
 def _optional(package: str, module: str, extra: str, purpose: str) -> Check:
     if not missing([module]):
         return ok(package, f"{version(package)}, for {purpose}")
-    fix = f"{install_command(extra)}; without a GPU add {WITHOUT_CUDA}" if package == "torch" else install_command(extra)
+    fix = f"{install_command(extra)}; {WITHOUT_CUDA}" if package == "torch" else install_command(extra)
     return {"status": "missing", "name": package, "found": f"optional, for {purpose}", "fix": fix}

@@ -79,13 +79,11 @@ def read_ome_tiff(path: Path, panel: Panel, mpp: float) -> Maps:
     Raises
     ------
     ValueError
-        Its planes are not those of the model, or it is cut off.
+        Its planes are not those of the model, or it is cut off or damaged.
     OSError
-        It is missing or damaged.
+        It cannot be read.
     """
-    with tifffile.TiffFile(path) as file:
-        series, keyframe, described = file.series[0], file.series[0].keyframe, file.ome_metadata
-        pages = [(page.dataoffsets, page.databytecounts) for page in series.pages if page is not None]
+    keyframe, described, pages = _opened(path)
     if not described:  # it is the last thing that is written
         raise ValueError(f"{path} is cut off, or no OME-TIFF")
     names = _names_in(described, path)
@@ -97,6 +95,19 @@ def read_ome_tiff(path: Path, panel: Panel, mpp: float) -> Maps:
         planes[channel.name] = Plane(TiledPlanes(path=path, keyframe=keyframe, pages=pages[first : first + channel.planes]))
         first += channel.planes
     return Maps(size=Size(keyframe.imagelength, keyframe.imagewidth), mpp=mpp, panel=kept, planes=planes)
+
+
+def _opened(path: Path) -> tuple[Any, str | None, list[tuple[Any, Any]]]:
+    """Return the page that says how all are stored, the description, and where the tiles of each plane lie."""
+    try:
+        with tifffile.TiffFile(path) as file:
+            series, described = file.series[0], file.ome_metadata
+            pages = [(page.dataoffsets, page.databytecounts) for page in series.pages if page is not None]
+            return series.keyframe, described, pages
+    except OSError:
+        raise
+    except TIFF_ERRORS as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
 
 
 def _names_in(described: str, path: Path) -> list[str]:

@@ -79,14 +79,11 @@ def read_ome_zarr(path: Path, panel: Panel, mpp: float) -> Maps:
     Raises
     ------
     ValueError
-        It is no such folder.
+        It is no such folder, or it is damaged.
     OSError
         It cannot be read.
     """
-    group = zarr.open_group(path, mode="r")
-    stated: Any = group.attrs.get("counterstain", {})
-    names: list[str] = stated.get("channels", [])
-    level: Any = group["0"]
+    names, level = _opened(path)
     kept = panel.only(names)
     if len(kept.channels) != len(names) or level.shape[0] != kept.planes:
         raise ValueError(f"{path} holds the maps {names} in {level.shape[0]} planes, which are not those of the model")
@@ -95,6 +92,19 @@ def read_ome_zarr(path: Path, panel: Panel, mpp: float) -> Maps:
         planes[channel.name] = Plane(StoredPlanes(array=level, first=first, count=channel.planes))
         first += channel.planes
     return Maps(size=Size(*level.shape[1:]), mpp=mpp, panel=kept, planes=planes)
+
+
+def _opened(path: Path) -> tuple[list[str], Any]:
+    """Return the names of the channels and the (planes, h, w) array of full size."""
+    try:
+        group = zarr.open_group(path, mode="r")
+        stated: Any = group.attrs.get("counterstain", {})
+        names, level = stated.get("channels", []), group["0"]
+        if not (isinstance(names, list) and isinstance(level, zarr.Array) and level.ndim == 3):
+            raise ValueError(f"{path} is damaged: it holds no planes, or no names of them")
+    except (KeyError, TypeError, AttributeError, ArithmeticError, RuntimeError) as error:  # of what zarr finds written
+        raise ValueError(f"{path} is damaged: {error!r}") from error
+    return names, level
 
 
 def _made(group: Any, name: str, planes: int, size: Size) -> Any:
