@@ -249,7 +249,7 @@ def test_rendering_that_fails_leaves_nothing_that_looks_whole(
         raise OSError("the disk is full")
 
     monkeypatch.setattr(cache_module, "_render_into", fail)
-    with pytest.raises(OSError, match="the disk is full"):
+    with pytest.raises(TrainingError, match="the disk is full"):
         open_cache(options_for(image_root, tmp_path / "cache"), 5)
     assert not list((tmp_path / "cache").iterdir())
 
