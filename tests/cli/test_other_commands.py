@@ -147,7 +147,7 @@ def test_a_real_ctrl_c_exits_130_with_a_short_message_and_no_half_file(good):
 
 @pytest.mark.parametrize("is_cause", [True, False])
 def test_ctrl_c_while_packages_load_exits_130(run, monkeypatch, is_cause):
-    def interrupted(name):
+    def interrupted():
         try:
             raise KeyboardInterrupt
         except KeyboardInterrupt as stop:
@@ -155,17 +155,17 @@ def test_ctrl_c_while_packages_load_exits_130(run, monkeypatch, is_cause):
                 raise ImportError("numpy could not be imported") from stop
             raise ImportError("numpy could not be imported")  # noqa: B904 (as packages do)
 
-    monkeypatch.setattr(main_module.importlib, "import_module", interrupted)
+    monkeypatch.setitem(main_module.COMMANDS, "models", interrupted)
     result = run("models")
     assert result.exit_code == 130
     assert result.stderr.startswith("Interrupted.")
 
 
 def test_a_package_that_cannot_be_imported_is_not_called_an_interrupt(run, monkeypatch):
-    def missing(name):
+    def missing():
         raise ImportError("no such package")
 
-    monkeypatch.setattr(main_module.importlib, "import_module", missing)
+    monkeypatch.setitem(main_module.COMMANDS, "models", missing)
     with pytest.raises(ImportError, match="no such package"):
         run("models")
 
