@@ -16,9 +16,9 @@ import psutil
 
 from counterstain.inference.backend import Outputs
 from counterstain.inference.names import Engine, load_backend
-from counterstain.inference.openvino import Precision
+from counterstain.inference.openvino import Arithmetic
 
-ENGINES: dict[str, tuple[Engine, Precision]] = {
+ENGINES: dict[str, tuple[Engine, Arithmetic]] = {
     "onnxruntime f32": ("onnxruntime", "f32"),
     "openvino f32": ("openvino", "f32"),
     "openvino bf16": ("openvino", "bf16"),

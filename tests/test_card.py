@@ -91,7 +91,7 @@ def test_a_number_that_does_not_exist_is_a_dash(analysis):
 
 def test_many_nuclei_are_points(analysis, monkeypatch):
     monkeypatch.setattr(card, "MOST_OUTLINES", 1)
-    picture = card.drawn(analysis.slide, analysis.cells)
+    picture = card.draw_nuclei(analysis.slide, analysis.cells)
     red, blue = (np.argwhere((picture == colour).all(axis=2)) for colour in (card.POSITIVE, card.NEGATIVE))
     np.testing.assert_allclose(red, [[40, 40]], atol=1)
     np.testing.assert_allclose(blue, [[110, 100]], atol=1)
@@ -100,7 +100,7 @@ def test_many_nuclei_are_points(analysis, monkeypatch):
 def test_the_picture_of_a_large_slide_is_small(monkeypatch):
     monkeypatch.setattr(card, "PICTURE_PX", 80)
     found = analysed()
-    picture = card.drawn(found.slide, found.cells)
+    picture = card.draw_nuclei(found.slide, found.cells)
     assert picture.shape == (80, 80, 3)
     assert np.argwhere((picture == card.POSITIVE).all(axis=2)).mean(axis=0) == pytest.approx([20, 20], abs=2)
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from counterstain.spreadsheets import as_shown, numbers, opened, read_sheet, truths
+from counterstain.spreadsheets import as_shown, numbers, open_text, read_sheet, truths
 
 
 def test_the_separator_is_the_one_of_the_header_and_empty_lines_do_not_count():
@@ -61,13 +61,13 @@ def test_what_is_neither_true_nor_false_is_refused(word):
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 def test_text_is_read_in_the_encodings_that_spreadsheets_write(tmp_path, encoding):
     (tmp_path / "table.csv").write_bytes("ä,b\n".encode(encoding))
-    with opened(tmp_path / "table.csv") as text:
+    with open_text(tmp_path / "table.csv") as text:
         assert read_sheet(text).names == ("ä", "b")
 
 
 def test_another_encoding_is_refused_with_what_to_do(tmp_path):
     (tmp_path / "table.csv").write_bytes("a,b\n1,ä\n".encode("latin-1"))
-    with pytest.raises(ValueError, match="UTF-8"), opened(tmp_path / "table.csv") as text:
+    with pytest.raises(ValueError, match="UTF-8"), open_text(tmp_path / "table.csv") as text:
         [*read_sheet(text).rows]
 
 

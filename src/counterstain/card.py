@@ -51,7 +51,7 @@ def html_card(slide: Slide, cells: CellTable, scores: Iterable[Score], warnings:
     )
 
 
-def drawn(slide: Slide, cells: CellTable) -> NDArray[np.uint8]:
+def draw_nuclei(slide: Slide, cells: CellTable) -> NDArray[np.uint8]:
     """Return the slide, at most ``PICTURE_PX`` long, with its nuclei, (h, w, 3) uint8: positive red, negative blue."""
     mpp = max(slide.resolution.mpp, max(size_um(slide)) / PICTURE_PX)
     pixels, factors = thumbnail(slide, mpp), np.array(slide.resolution.factors(mpp))
@@ -79,7 +79,7 @@ def _with_points(pixels: NDArray[np.uint8], cells: CellTable, factors: NDArray[n
 
 def _picture(slide: Slide, cells: CellTable) -> str:
     try:
-        pixels = drawn(slide, cells)
+        pixels = draw_nuclei(slide, cells)
     except SlideError as error:
         return f"<p>No picture: {escape(str(error))}</p>"
     file = io.BytesIO()

@@ -30,7 +30,7 @@ from counterstain.errors import SlideError, UsageError
 from counterstain.geometry import Box
 from counterstain.inference.backend import Backend, available_threads
 from counterstain.inference.names import BACKENDS, Engine
-from counterstain.inference.openvino import Precision
+from counterstain.inference.openvino import Arithmetic
 from counterstain.inference.stopwatch import Stopwatch
 from counterstain.passes.workers import Errand
 from counterstain.slides.base import Slide
@@ -209,7 +209,7 @@ def model_at(
     threads: int | None = None,
     batch_size: int = 1,
     engine: Engine = "onnxruntime",
-    precision: Precision = "f32",
+    precision: Arithmetic = "f32",
 ) -> Model:
     """Return what workers need to load the model that this process has loaded.
 

@@ -22,7 +22,7 @@ from counterstain.inference.bundle import Manifest
 from counterstain.inference.run import grid_of, infer
 from counterstain.inference.stopwatch import Stopwatch
 from counterstain.passes.here import ThisProcess
-from counterstain.passes.on_disk import Ears, Subject, begun, cut_missing, errand_for, infer_missing
+from counterstain.passes.on_disk import Ears, Subject, begin_work, cut_missing, errand_for, infer_missing
 from counterstain.passes.workers import Workers
 from counterstain.progress import OnProgress, PartsDone, unheard
 from counterstain.scoring.base import Population, Score
@@ -167,7 +167,7 @@ def _passes(subject: Subject, options: AnalyzeOptions, workers: Workers, work: P
         raise _without_work(subject.slide, size, fits=fits)
     chosen = replace(subject, tissue=everywhere(subject.tissue)) if fits else subject
     errand = errand_for(chosen, options.cells, work, modalities=options.modalities)
-    maps = begun(chosen, errand, restart=options.restart)
+    maps = begin_work(chosen, errand, restart=options.restart)
     tiles = infer_missing(chosen, errand, workers, ears)
     check_damage(subject.slide, tiles, maps.mpp, most=options.max_damaged_share)
     return maps, cut_missing(chosen, maps, options.cells, errand, workers, ears), tiles

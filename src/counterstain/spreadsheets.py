@@ -38,7 +38,7 @@ class Sheet:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[TextIO]:
+def open_text(path: Path) -> Iterator[TextIO]:
     """Yield the text of a file in UTF-8, or in UTF-16 where it begins with its mark.
 
     Raises

@@ -18,7 +18,7 @@ from counterstain.errors import BundleError, OutputError, SlideError, UsageError
 from counterstain.geometry import Box, Size
 from counterstain.inference.backend import Backend
 from counterstain.inference.names import Engine, load_backend
-from counterstain.inference.openvino import Precision
+from counterstain.inference.openvino import Arithmetic
 from counterstain.inference.stopwatch import Stopwatch
 from counterstain.passes.here import ThisProcess
 from counterstain.passes.workers import Errand
@@ -47,7 +47,7 @@ class Model:
     """Of each worker; None takes what it may use."""
     batch_size: int
     engine: Engine
-    precision: Precision
+    precision: Arithmetic
     versions: tuple[tuple[str, str], ...]
     """Packages that can change a number, and their versions in the process that asks."""
 
@@ -143,14 +143,14 @@ def _backend(model: Model) -> Backend:
 
 def _slide(source: Source, default_mpp: float) -> Slide:
     """Return the slide, which stays open until ``OPEN_SLIDES`` others have been asked for."""
-    slide = _open.pop(source, None) or _opened(source, default_mpp)
+    slide = _open.pop(source, None) or _open_source(source, default_mpp)
     _open[source] = slide  # the last is the one that was asked for last
     while len(_open) > OPEN_SLIDES:
         _open.pop(next(iter(_open))).close()
     return slide
 
 
-def _opened(source: Source, default_mpp: float) -> Slide:
+def _open_source(source: Source, default_mpp: float) -> Slide:
     if not source.path.exists():
         raise SlideError(f"a worker does not see {source.path}; {SHARE_SLIDES}")
     slide = open_slide(source.path, mpp=source.mpp, default_mpp=default_mpp, series=source.series)

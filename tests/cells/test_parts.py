@@ -94,7 +94,7 @@ def test_a_slide_without_any_block_has_an_empty_table(tmp_path, slide, maps, rul
 def test_a_part_that_is_taken_away_afterwards_is_named(tmp_path, slide, maps, rules):
     found = segment_kept(slide, maps, lattice(maps), rules, tmp_path)
     (tmp_path / "32_64.npz").unlink()
-    with pytest.raises(OutputError, match=r"32_64\.npz was taken away"):
+    with pytest.raises(OutputError, match=r"32_64\.npz was removed"):
         [*found.parts()]
-    with pytest.raises(OutputError, match=r"32_64\.npz was taken away"):
+    with pytest.raises(OutputError, match=r"32_64\.npz was removed"):
         found["area_um2"]

@@ -12,7 +12,7 @@ from counterstain.geometry import Box
 from counterstain.inference.run import grid_of
 from counterstain.inference.stopwatch import Stopwatch
 from counterstain.passes.here import ThisProcess
-from counterstain.passes.on_disk import begun, errand_for
+from counterstain.passes.on_disk import begin_work, errand_for
 from counterstain.passes.workers import CELLS
 
 BLOCK_PX = 400
@@ -23,7 +23,7 @@ class WorkersConformance:
     def errand(self, subject, tmp_path):
         """A folder of work that has just begun."""
         errand = errand_for(subject, CellOptions(), tmp_path / "work")
-        begun(subject, errand)
+        begin_work(subject, errand)
         (errand.work / CELLS).mkdir()
         return errand
 
@@ -31,14 +31,14 @@ class WorkersConformance:
     def alone(self, subject, tmp_path):
         """Finished maps, as this process makes them."""
         errand = errand_for(subject, CellOptions(), tmp_path / "alone")
-        maps = begun(subject, errand)
+        maps = begin_work(subject, errand)
         here = ThisProcess(slide=subject.slide, backend=subject.backend)
         [*here.infer([*grid_of(subject.slide, subject.backend.manifest)], errand, Stopwatch())]
         return maps
 
     def test_each_tile_comes_once_with_its_maps_written_and_judged(self, workers, subject, errand, alone):
         tiles = [*grid_of(subject.slide, subject.backend.manifest)]
-        maps = begun(subject, errand)
+        maps = begin_work(subject, errand)
         found = {}
         for tile, quality in workers.infer(tiles, errand, Stopwatch()):
             assert tile not in found

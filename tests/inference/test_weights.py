@@ -102,7 +102,7 @@ def test_no_room_for_a_copy_says_so(bundle, copies, monkeypatch):
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_says_so(bundle, copies, monkeypatch):
-    monkeypatch.setattr(module, "_opened", lambda path: Path("/dev/full").open("wb", buffering=0))  # noqa: SIM115
+    monkeypatch.setattr(module, "_open", lambda path: Path("/dev/full").open("wb", buffering=0))  # noqa: SIM115
     with pytest.raises(BundleError, match=r"No space left on device; set TMPDIR"):
         load_bundle(bundle.source)
 

@@ -13,18 +13,18 @@ from counterstain.cells.decoders.deepliif import find_components, pixel_classes
 from counterstain.cells.deepliif_counts import density_image
 from counterstain.errors import OutputError
 from counterstain.outputs.tables.deepliif_cells import (
-    CellRecord,
+    PublishedCell,
+    cells_in,
     decoded,
     encoded,
     mean_density,
-    records,
-    records_of,
+    published_cells,
     write_deepliif_cells,
 )
 
 TILES = ["22_2", "34_3", "6_2", "799_2"]
 VERSIONS = [3, 4, 5, 6]
-SQUARE = CellRecord(
+SQUARE = PublishedCell(
     size=100,
     positive=True,
     value=253,
@@ -50,7 +50,7 @@ def test_a_square_is_packed_as_published(version, value, text):
 def test_a_drawn_square_has_the_published_record():
     labels = np.zeros((20, 20), np.int32)
     labels[5:15, 5:15] = 1
-    (found,) = records(labels, np.array([True]), np.array([253]))
+    (found,) = cells_in(labels, np.array([True]), np.array([253]))
     assert found == dataclasses.replace(SQUARE, centroid=(10, 10))
 
 
@@ -75,7 +75,7 @@ def test_the_cells_of_the_published_rule_have_the_published_records(published, d
     found = find_components(pixel_classes(rgb("seg")))
     labels, marker = np.maximum(found.labels, 0), rgb("marker").max(axis=2)
     value = np.array([marker[labels == number].max() for number in range(1, len(found.sizes) + 1)], np.int64)
-    made = list(records(labels, found.positive_pixels >= found.negative_pixels, value))
+    made = list(cells_in(labels, found.positive_pixels >= found.negative_pixels, value))
     assert made == decoded(published(tile, 3))
 
 
@@ -85,13 +85,13 @@ def test_what_is_encoded_is_decoded(seed, version):
     generator = np.random.default_rng(seed)
     labels = np.kron(np.arange(1, 10).reshape(3, 3), np.ones((30, 300), int)).astype(np.int32)
     labels[generator.random(labels.shape) < 0.02] = 0
-    made = list(records(labels, generator.random(9) < 0.5, generator.integers(0, 723, 9)))
+    made = list(cells_in(labels, generator.random(9) < 0.5, generator.integers(0, 723, 9)))
     assert decoded(json.loads(json.dumps(encoded(made, {}, version)))) == made
 
 
 @pytest.mark.parametrize("version", [3, 5])
 def test_final_cells_are_written_in_pixels_of_the_slide(analysis, version):
-    first, second, third = records_of(analysis, version)
+    first, second, third = published_cells(analysis, version)
     assert (first.size, first.positive, first.bbox) == (16, True, ((1, 1), (4, 4)))
     assert (second.positive, third.positive, third.size) == (False, True, 24)
     assert third.boundary == ((10, 8), (15, 8), (15, 11), (10, 11))
@@ -102,7 +102,7 @@ def test_the_file_is_version_3(analysis, tmp_path):
     write_deepliif_cells(analysis, tmp_path / "cells.deepliif.json")
     document = json.loads((tmp_path / "cells.deepliif.json").read_text())
     assert document["dataVersion"] == 3
-    assert decoded(document) == list(records_of(analysis, 3))
+    assert decoded(document) == list(published_cells(analysis, 3))
 
 
 @pytest.mark.parametrize("document", [{"dataVersion": 2, "cells": []}, {"dataVersion": 3}, {"dataVersion": 4, "cells": [""]}])

@@ -15,7 +15,7 @@ from counterstain.cells.table import COLUMNS, Cells
 from counterstain.errors import OutputError
 from counterstain.geometry import Box
 from counterstain.results import cells as cells_module
-from counterstain.results.cells import stored_cells, write_cells
+from counterstain.results.cells import open_cells, write_cells
 
 
 def drawn_cells(seed, count, side, *, scale=1.0):
@@ -68,7 +68,7 @@ def small_squares(monkeypatch):
 def stored(make_analysis, tmp_path, small_squares):
     def store(cells, *, maps_mpp=0.25):
         write_cells(dataclasses.replace(make_analysis(maps_mpp=maps_mpp), cells=cells), tmp_path / "cells.npz")
-        return stored_cells(tmp_path / "cells.npz", cells.thresholds, sum(len(part) for part in cells.parts()))
+        return open_cells(tmp_path / "cells.npz", cells.thresholds, sum(len(part) for part in cells.parts()))
 
     return store
 
@@ -179,13 +179,13 @@ def test_a_damaged_file_is_refused_by_name(stored, tmp_path, damage):
     stored(cells)
     damage(tmp_path / "cells.npz")
     with pytest.raises(OutputError, match=r"cannot read .*cells\.npz: .*analyse the slide again"):
-        [*stored_cells(tmp_path / "cells.npz", {}, 60).parts()]
+        [*open_cells(tmp_path / "cells.npz", {}, 60).parts()]
 
 
 def test_the_file_of_another_result_is_refused(stored, tmp_path):
     stored(drawn_cells(8, 60, 50))
     with pytest.raises(OutputError, match="does not hold the 61 nuclei of the record"):
-        stored_cells(tmp_path / "cells.npz", {}, 61)
+        open_cells(tmp_path / "cells.npz", {}, 61)
 
 
 def test_a_file_of_a_later_version_is_refused(stored, tmp_path, monkeypatch):
@@ -193,11 +193,11 @@ def test_a_file_of_a_later_version_is_refused(stored, tmp_path, monkeypatch):
     stored(drawn_cells(8, 60, 50))
     monkeypatch.setattr(cells_module, "VERSION", 1)
     with pytest.raises(OutputError, match=r"of version 2 .* upgrade"):
-        stored_cells(tmp_path / "cells.npz", {}, 60)
+        open_cells(tmp_path / "cells.npz", {}, 60)
 
 
 def test_an_array_that_claims_to_be_huge_takes_no_memory(stored, tmp_path, monkeypatch):
     stored(drawn_cells(8, 60, 50))
     monkeypatch.setattr(cells_module, "LARGEST_BYTES", 100)
     with pytest.raises(OutputError, match="bytes"):
-        stored_cells(tmp_path / "cells.npz", {}, 60)
+        open_cells(tmp_path / "cells.npz", {}, 60)

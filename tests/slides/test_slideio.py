@@ -68,8 +68,8 @@ def test_every_pixel_is_that_of_the_file(tmp_path, untouched, corner):
 @pytest.mark.parametrize(("factor", "level"), [(1, 0), (1.9, 0), (2, 1), (3, 1)])
 def test_a_coarse_read_comes_from_the_level_that_fits(path, monkeypatch, factor, level):
     with open_slide(path) as slide:
-        asked, stored = [], slide._stored
-        monkeypatch.setattr(slide, "_stored", lambda box, number: asked.append(number) or stored(box, number))
+        asked, stored = [], slide._read_stored
+        monkeypatch.setattr(slide, "_read_stored", lambda box, number: asked.append(number) or stored(box, number))
         pixels = slide.read(Box(0, 0, 20, 30), slide.resolution.mpp * factor)
     assert asked == [level]
     if factor == 2:
@@ -135,8 +135,8 @@ def test_separate_channels_are_refused(tmp_path):
 def test_blocks_are_decoded_once(path, monkeypatch):
     monkeypatch.setattr(slideio_module, "BLOCK_PX", 50)
     with open_slide(path) as slide:
-        asked, stored = [], slide._stored
-        monkeypatch.setattr(slide, "_stored", lambda box, number: asked.append((box, number)) or stored(box, number))
+        asked, stored = [], slide._read_stored
+        monkeypatch.setattr(slide, "_read_stored", lambda box, number: asked.append((box, number)) or stored(box, number))
         for box in WHOLE.split(20):
             np.testing.assert_array_equal(slide.read(box, slide.resolution.mpp), picture()[box.slices])
         assert len(asked) == len(set(asked)) == 3 * 4

@@ -7,7 +7,7 @@ from counterstain.errors import OutputError
 from counterstain.geometry import Box, Size
 from counterstain.panel import SEGMENTATION, Channel, Panel
 from counterstain.stitching.canvas import put, stitch
-from counterstain.stitching.store import stored_maps
+from counterstain.stitching.store import open_stored_maps
 from counterstain.tiling.grid import TileGrid
 
 PANEL = Panel(channels=(Channel(name="hematoxylin", planes=3), Channel(name="dapi"), SEGMENTATION))
@@ -22,7 +22,7 @@ def values_of(tile, seed=0):
 
 
 def on_disk(folder, size=GRID.size, chunk_px=GRID.core_px):
-    return stored_maps(folder, size=size, mpp=0.25, panel=PANEL, chunk_px=chunk_px)
+    return open_stored_maps(folder, size=size, mpp=0.25, panel=PANEL, chunk_px=chunk_px)
 
 
 @settings(max_examples=25, deadline=None)

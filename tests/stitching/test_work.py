@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from counterstain.errors import OutputError, UsageError
 from counterstain.geometry import Box
 from counterstain.stitching.work import SETTINGS as SETTINGS_FILE
-from counterstain.stitching.work import TILES, TileLog, discard, record, resume
+from counterstain.stitching.work import TILES, TileLog, discard, resume, write_settings
 from counterstain.tiling.quality import TileQuality
 
 SETTINGS = {"model": "abc", "threshold": 0.5, "size": (10, 20)}
@@ -20,12 +20,12 @@ SOFT = TileQuality(tissue=0.3333, blur=1.0, pen=0.0001, fold=0.25, black_border=
 def test_a_folder_is_resumed_with_the_settings_it_was_started_with(tmp_path):
     folder = tmp_path / "work"
     assert resume(folder, SETTINGS) is False
-    record(folder, SETTINGS)
+    write_settings(folder, SETTINGS)
     assert resume(folder, dict(SETTINGS)) is True
 
 
 def test_other_settings_are_refused_with_what_differs(tmp_path):
-    record(tmp_path, SETTINGS)
+    write_settings(tmp_path, SETTINGS)
     with pytest.raises(UsageError) as caught:
         resume(tmp_path, {**SETTINGS, "model": "xyz", "threshold": 0.6})
     message = str(caught.value)
@@ -36,7 +36,7 @@ def test_other_settings_are_refused_with_what_differs(tmp_path):
 
 
 def test_other_settings_replace_the_run_when_that_is_asked_for(tmp_path):
-    record(tmp_path, SETTINGS)
+    write_settings(tmp_path, SETTINGS)
     (tmp_path / TILES).write_text("0 0 .")
     assert resume(tmp_path, SETTINGS, replace=True) is True
     assert resume(tmp_path, {**SETTINGS, "threshold": 0.6}, replace=True) is False
@@ -79,7 +79,7 @@ def test_a_line_that_was_cut_off_does_not_count(tmp_path_factory, cut):
 
 
 def test_a_folder_whose_removal_is_stopped_half_way_is_never_resumed(tmp_path, monkeypatch):
-    record(tmp_path, SETTINGS)
+    write_settings(tmp_path, SETTINGS)
     (tmp_path / TILES).write_text("0 0 .")
     (tmp_path / "maps").mkdir()
 

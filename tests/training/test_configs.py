@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from counterstain.options import load_options
-from counterstain.training.datasets.manifest import read_manifest
+from counterstain.training.datasets.set_list import read_set_list
 from counterstain.training.networks.deepliif import segmentation_weights
 from counterstain.training.options import LoopOptions
 from counterstain.training.recipe import TrainOptions
@@ -55,5 +55,5 @@ def test_the_weights_of_the_ablation_are_those_of_the_rest_scaled_up() -> None:
 def test_the_published_sets_are_read_as_they_are(data_dir: Path) -> None:
     if data_dir.resolve() != (CONFIGS / "../../shared/data").resolve():
         pytest.skip("the manifest names the images beside the checkout, and the tests use others")
-    found = read_manifest(CONFIGS / "sets.toml", "train", ("image", "dapi", "segmentation"))
+    found = read_set_list(CONFIGS / "sets.toml", "train", ("image", "dapi", "segmentation"))
     assert [one.name for one in found] == ["Bladder1", "Lung1"]

@@ -16,9 +16,9 @@ from counterstain.inference.bundle import load_bundle, write_bundle
 from counterstain.inference.onnx import OnnxBackend
 from counterstain.panel import DEFAULT_PANEL, SEGMENTATION, Channel, Panel
 from counterstain.training.checkpoint import Checkpoint, save_checkpoint
-from counterstain.training.exporting.export import TRAINING_DATA, _halved, export_network, export_run
+from counterstain.training.exporting.export import TRAINING_DATA, _halve, export_network, export_run
 from counterstain.training.exporting.onnx_graph import with_half_weights
-from counterstain.training.exporting.quantise import MAX_DICE_LOSS, _quantise, nuclear_dice, quantised
+from counterstain.training.exporting.quantise import MAX_DICE_LOSS, _quantise, nuclear_dice, quantise
 from counterstain.training.exporting.weights import FILE, read_network, weights_file
 from counterstain.training.networks.compact import CompactNetwork
 from counterstain.training.networks.deepliif import DeepLIIFNetwork, DeepLIIFOptions
@@ -129,7 +129,7 @@ def test_half_precision_that_changes_an_output_is_refused():
             return (image * 2048 * 1e-8,)
 
     with pytest.raises(TrainingError, match=r"fp16 changes an output by .* allowed is 0\.0039; export fp32"):
-        _halved(Times(), one_weight(3e-2), [(1, 3, 8, 8)])
+        _halve(Times(), one_weight(3e-2), [(1, 3, 8, 8)])
 
 
 def colour_graph(gain, noise):
@@ -159,7 +159,7 @@ def samples():
 
 def test_integers_that_keep_the_dice_are_accepted(samples):
     graph = colour_graph(8.0, 0.0)
-    smaller = quantised(graph, samples)
+    smaller = quantise(graph, samples)
     operations = {node.op_type for node in onnx.load_from_string(smaller).graph.node}
     assert {"QuantizeLinear", "DequantizeLinear"} <= operations
     assert abs(nuclear_dice(graph, samples[1::2]) - nuclear_dice(smaller, samples[1::2])) <= MAX_DICE_LOSS
@@ -167,7 +167,7 @@ def test_integers_that_keep_the_dice_are_accepted(samples):
 
 def test_integers_that_lose_dice_are_refused_with_the_number(samples):
     with pytest.raises(TrainingError, match=r"int8 changes the Dice of nuclei from \d+\.\d\d to \d+\.\d\d; at most 0\.5"):
-        quantised(colour_graph(8.0, 3000.0), samples)
+        quantise(colour_graph(8.0, 3000.0), samples)
 
 
 def test_integers_need_annotated_images(network, tmp_path, samples):
@@ -176,7 +176,7 @@ def test_integers_need_annotated_images(network, tmp_path, samples):
     assert not (tmp_path / "b").exists()
     empty = [replace(sample, classes=np.full_like(sample.classes, 255)) for sample in samples]
     with pytest.raises(TrainingError, match="from nan"):
-        quantised(colour_graph(8.0, 0.0), empty)
+        quantise(colour_graph(8.0, 0.0), empty)
 
 
 def test_a_network_in_integers_runs_and_stays_near(folder, samples):

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from counterstain.options import load_options
 from counterstain.training.checkpoint import load_checkpoint
-from counterstain.training.datasets.manifest import read_manifest
 from counterstain.training.datasets.paired import read_images
+from counterstain.training.datasets.set_list import read_set_list
 from counterstain.training.loop import train
 from counterstain.training.recipe import TrainOptions, build_task
 
@@ -83,7 +83,7 @@ def test_a_small_model_learns_the_two_real_sets_by_heart(data_dir: Path, tmp_pat
     network = task.networks["model"]
     network.load_state_dict(load_checkpoint(folder / "last.pt").average)
     infer = task.infer(network.eval())
-    for found in read_manifest(tmp_path / "sets.toml", "train", ()):
+    for found in read_set_list(tmp_path / "sets.toml", "train", ()):
         images = read_images(found, SHRINK)
         image = torch.from_numpy(images["image"].transpose(2, 0, 1).copy())[None].float() / 255
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Manifests and co-registered squares: patients stay in one split, and an image moves with everything known about it."""
+"""Set lists and co-registered squares: patients stay in one split, and an image moves with everything known about it."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from counterstain.errors import TrainingError, UsageError
-from counterstain.training.datasets.manifest import ImageSet, PanelFile, read_manifest
 from counterstain.training.datasets.paired import PairedSource, cut_together, paired_batches, read_images, unpaired_batches
+from counterstain.training.datasets.set_list import ImageSet, PanelFile, read_set_list
 from counterstain.training.options import AugmentOptions, LoopOptions, PairedOptions
 
 STILL = AugmentOptions(strength_sigma=0, colour_sigma=0, shift_sigma=0, noise_sigma=0)
@@ -31,7 +31,7 @@ def manifest(folder: Path, text: str, name: str = "sets.toml") -> Path:
 def test_a_strip_is_cut_into_panels_of_equal_width(tmp_path: Path) -> None:
     panels = [np.full((4, 4, 3), 10 * n, np.uint8) for n in range(6)]
     Image.fromarray(np.concatenate(panels, axis=1)).save(tmp_path / "a.png")
-    (found,) = read_manifest(
+    (found,) = read_set_list(
         manifest(tmp_path, '[[sets]]\npatient = "1"\nsplit = "train"\nstrip = "*.png"'), "train", ("dapi",)
     )
     images = read_images(found)
@@ -43,7 +43,7 @@ def test_a_strip_is_cut_into_panels_of_equal_width(tmp_path: Path) -> None:
 def test_panels_of_a_strip_may_be_others(tmp_path: Path) -> None:
     save(tmp_path / "a.png", 4, 8)
     path = manifest(tmp_path, 'panels = ["image", "her2"]\n[[sets]]\npatient = "1"\nsplit = "train"\nstrip = "a.png"')
-    (found,) = read_manifest(path, "train", ("image", "her2"))
+    (found,) = read_set_list(path, "train", ("image", "her2"))
     assert [panel.name for panel in found.panels] == ["image", "her2"]
 
 
@@ -58,7 +58,7 @@ def test_folders_per_modality_are_matched_by_file_name(tmp_path: Path, name: str
     for stem, level in (("a", 10), ("b", 20)):
         save(tmp_path / "ihc" / f"{stem}.png", level=level)
         save(tmp_path / "dapi" / f"{stem}.png", level=level + 1)
-    found = read_manifest(manifest(tmp_path, text, name), "train", ("image", "dapi"))
+    found = read_set_list(manifest(tmp_path, text, name), "train", ("image", "dapi"))
     assert [one.name for one in found] == ["a", "b"]
     images = read_images(found[1])
     assert (int(images["image"].max()), int(images["dapi"].max())) == (20, 21)
@@ -68,7 +68,7 @@ def test_a_pattern_may_be_absolute_and_a_name_may_hold_brackets(tmp_path: Path) 
     save(tmp_path / "images" / "tile[1].png", 4, 24)
     for pattern in (f"{tmp_path}/images/*.png", "images/tile[1].png", "images/../images/*.png"):
         path = manifest(tmp_path / "images" / "..", f"patient,split,strip\n1,train,{pattern}\n", "sets.csv")
-        assert [one.name for one in read_manifest(path, "train", ())] == ["tile[1]"], pattern
+        assert [one.name for one in read_set_list(path, "train", ())] == ["tile[1]"], pattern
 
 
 def test_the_same_patient_in_two_splits_is_refused(tmp_path: Path) -> None:
@@ -79,35 +79,35 @@ def test_the_same_patient_in_two_splits_is_refused(tmp_path: Path) -> None:
         for name, split in (("a", "train"), ("b", "validation"))
     ]
     with pytest.raises(TrainingError, match=r"patient '7' is in the splits train and validation; tiles of one patient"):
-        read_manifest(manifest(tmp_path, "\n".join(lines)), "train", ())
+        read_set_list(manifest(tmp_path, "\n".join(lines)), "train", ())
     csv = "patient,split,strip\n7,train,a.png\n7,test,b.png\n"
     with pytest.raises(TrainingError, match="patient '7' is in the splits train and test"):
-        read_manifest(manifest(tmp_path, csv, "sets.csv"), "train", ())
+        read_set_list(manifest(tmp_path, csv, "sets.csv"), "train", ())
 
 
 def test_a_file_of_two_patients_is_refused(tmp_path: Path) -> None:
     save(tmp_path / "a.png", 4, 24)
     csv = "patient,split,strip\n1,train,a.png\n2,validation,*.png\n"
     with pytest.raises(TrainingError, match=r"a\.png is listed for two patients"):
-        read_manifest(manifest(tmp_path, csv, "sets.csv"), "train", ())
+        read_set_list(manifest(tmp_path, csv, "sets.csv"), "train", ())
 
 
 def test_each_split_has_its_own_sets(tmp_path: Path) -> None:
     for name in ("a", "b"):
         save(tmp_path / f"{name}.png", 4, 24)
     path = manifest(tmp_path, "patient,split,strip\n1,train,a.png\n2,validation,b.png\n", "sets.csv")
-    assert [one.patient for one in read_manifest(path, "train", ())] == ["1"]
-    assert [one.patient for one in read_manifest(path, "validation", ())] == ["2"]
-    assert read_manifest(path, "test", ()) == ()
+    assert [one.patient for one in read_set_list(path, "train", ())] == ["1"]
+    assert [one.patient for one in read_set_list(path, "validation", ())] == ["2"]
+    assert read_set_list(path, "test", ()) == ()
 
 
 def test_a_missing_modality_is_named_with_the_set_that_lacks_it(tmp_path: Path) -> None:
     save(tmp_path / "ihc" / "a.png")
     path = manifest(tmp_path, '[[sets]]\npatient = "1"\nsplit = "train"\nimages = { image = "ihc/*.png", dapi = "dapi/a.png" }')
     with pytest.raises(TrainingError, match=r"the set 'a' of patient '1' has no lap2; it has dapi, image"):
-        read_manifest(path, "train", ("image", "lap2"))
+        read_set_list(path, "train", ("image", "lap2"))
     with pytest.raises(TrainingError, match=r"the dapi of the set 'a' of patient '1' is missing: .*a\.png"):
-        read_manifest(path, "train", ("image", "dapi"))
+        read_set_list(path, "train", ("image", "dapi"))
 
 
 def test_unequal_sizes_are_refused_and_listed(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_unequal_sizes_are_refused_and_listed(tmp_path: Path) -> None:
     save(tmp_path / "dapi" / "a.png", 8, 9)
     path = manifest(tmp_path, "patient,split,image,dapi\n1,train,ihc/a.png,dapi\n", "sets.csv")
     with pytest.raises(TrainingError, match=r"differ in size \(px\): image 8 x 8, dapi 9 x 8"):
-        read_manifest(path, "train", ())
+        read_set_list(path, "train", ())
 
 
 @pytest.mark.parametrize(
@@ -132,14 +132,14 @@ def test_other_faults_of_a_manifest_are_named(tmp_path: Path, text: str, message
     save(tmp_path / "narrow.png", 4, 13)
     (tmp_path / "text.png").write_text("no picture")
     with pytest.raises(TrainingError, match=message):
-        read_manifest(manifest(tmp_path, text, "sets.csv"), "train", ())
+        read_set_list(manifest(tmp_path, text, "sets.csv"), "train", ())
 
 
 def test_a_manifest_that_is_not_there_or_has_unknown_keys_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="cannot read the manifest"):
-        read_manifest(tmp_path / "none.csv", "train", ())
+    with pytest.raises(TrainingError, match="cannot read the set list"):
+        read_set_list(tmp_path / "none.csv", "train", ())
     with pytest.raises(UsageError, match=r"sets\.0\.slide: unknown option"):
-        read_manifest(manifest(tmp_path, '[[sets]]\npatient = "1"\nslide = "x"\nsplit = "train"'), "train", ())
+        read_set_list(manifest(tmp_path, '[[sets]]\npatient = "1"\nslide = "x"\nsplit = "train"'), "train", ())
 
 
 def ramp(side: int) -> NDArray[np.uint8]:

@@ -38,7 +38,7 @@ from counterstain.training.tasks.adversarial import DISCRIMINATORS, Discriminato
 from counterstain.training.tasks.base import Task
 from counterstain.training.tasks.cyclegan import CycleGANTaskOptions
 from counterstain.training.tasks.deepliif import DeepLIIFTaskOptions, deepliif_network, deepliif_panel
-from counterstain.training.tasks.distillation import DistillationTaskOptions, student_panel, taught
+from counterstain.training.tasks.distillation import DistillationTaskOptions, ask_teacher, student_panel
 from counterstain.training.validate import Infer, ValidationScores, validate
 
 SIDE = 32
@@ -276,7 +276,7 @@ def test_a_teacher_answers_for_whole_images() -> None:
     teacher = ClassicalBackend()
     image = draw_set(0)[:, :SIDE]
     panel = student_panel(teacher.manifest.panel)
-    answers = taught(image, teacher, panel)
+    answers = ask_teacher(image, teacher, panel)
     assert set(answers) == {"image", *(channel.name for channel in panel.channels)}
     assert {name: values.shape for name, values in answers.items()} == {"image": (SIDE, SIDE, 3)} | {
         channel.name: (SIDE, SIDE, channel.planes) for channel in panel.channels
@@ -325,7 +325,7 @@ def test_answers_in_colour_become_grey_and_a_distance_is_measured() -> None:
     image = np.full((40, 40, 3), 230, np.uint8)
     image[12:28, 12:28] = 60
     teacher = RgbTeacher()
-    answers = taught(image, teacher, student_panel(teacher.manifest.panel))
+    answers = ask_teacher(image, teacher, student_panel(teacher.manifest.panel))
     assert answers["dapi"].shape == (40, 40, 1)
     assert (answers["dapi"][12:28, 12:28] == 255).all()
     assert answers["dapi"].sum() == 255 * 16 * 16

@@ -22,7 +22,7 @@ _CHUNK_PIXELS = 2**22
 Columns = dict[str, NDArray[Any]]
 
 
-def described(slide: Slide, maps: Maps, piece: Piece) -> Columns:
+def describe(slide: Slide, maps: Maps, piece: Piece) -> Columns:
     """Return every column of the table but ``is_positive``, each of (n,) for the nuclei of a piece.
 
     Parameters

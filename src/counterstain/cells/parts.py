@@ -102,10 +102,10 @@ def segment_kept(
     tell : called after each block.
     """
     cut = lambda missing: cut_blocks(slide, maps, missing, rules, folder, threads=threads)  # noqa: E731
-    return kept_cells(folder, blocks, rules.thresholds, cut, tell=tell)
+    return keep_cells(folder, blocks, rules.thresholds, cut, tell=tell)
 
 
-def kept_cells(folder: Path, blocks: Sequence[Box], thresholds: Thresholds, cut: Cut, *, tell: OnProgress) -> KeptCells:
+def keep_cells(folder: Path, blocks: Sequence[Box], thresholds: Thresholds, cut: Cut, *, tell: OnProgress) -> KeptCells:
     """Return the table of the nuclei of some blocks; blocks without a table in the folder are cut first, by ``cut``.
 
     Parameters
@@ -138,12 +138,12 @@ def cut_blocks(
     """Cut blocks and write the table of each into a folder; yield each, with the number of its nuclei, in their order."""
     shared = TakingTurns(slide)
 
-    def written(block: Box) -> tuple[Box, int]:
+    def cut_and_write(block: Box) -> tuple[Box, int]:
         cells = segment_block(shared, maps, block, rules)
         write_part(part_path(folder, block), cells)
         return block, len(cells)
 
-    yield from in_threads(written, blocks, threads)
+    yield from in_threads(cut_and_write, blocks, threads)
 
 
 def part_path(folder: Path, block: Box) -> Path:

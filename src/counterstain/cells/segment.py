@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from counterstain.cells.classify import positive
 from counterstain.cells.decoders.base import Decoder, Nuclei, numbered_by_first_pixel
 from counterstain.cells.decoders.names import DECODERS, decoder_class, decoder_for, setting_faults
-from counterstain.cells.describe import described
+from counterstain.cells.describe import describe
 from counterstain.cells.measure import gather
 from counterstain.cells.outlines import outlines
 from counterstain.cells.seams import BLOCK_PX, Piece, blocks, cut_block, joined, no_wider
@@ -136,7 +136,7 @@ def segment_block(slide: Slide, maps: Maps, block: Box, rules: Rules) -> Cells:
     piece = replace(piece, nuclei=_within_limits(piece.nuclei, options, maps.mpp))
     if not len(piece.nuclei.p_positive):
         return joined([], rules.thresholds)
-    columns = described(slide, maps, piece)
+    columns = describe(slide, maps, piece)
     columns["is_positive"] = positive(columns["p_positive"], columns["marker_max"], options.threshold, options.marker_threshold)
     scale, corner = np.array(slide.resolution.factors(maps.mpp)), np.array([piece.box.row, piece.box.col])
     rings = outlines(piece.nuclei.labels, len(piece.nuclei.p_positive))

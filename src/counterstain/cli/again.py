@@ -8,7 +8,7 @@ import click
 
 from counterstain.cli.console import show_columns
 from counterstain.cli.progress import listening
-from counterstain.cli.run import show_json, shown
+from counterstain.cli.run import show_json, show_run
 from counterstain.jobs.order import order_from
 from counterstain.jobs.rescoring import rescore
 from counterstain.jobs.resegmenting import resegment
@@ -21,7 +21,7 @@ from counterstain.scoring.names import DEFAULT, HEADINGS, MAIN
 def segment_again(folder: Path, out: Path, settings: Mapping[str, Any]) -> bool:
     """Segment every result in a folder again, show the new results, and return whether anything failed."""
     order = order_from(settings, out)
-    return shown(lambda listener: resegment(folder, order, settings["slide"], listener), settings)
+    return show_run(lambda listener: resegment(folder, order, settings["slide"], listener), settings)
 
 
 def score_again(folder: Path, settings: Mapping[str, Any]) -> bool:

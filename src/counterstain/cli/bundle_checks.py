@@ -41,7 +41,7 @@ def bundle_faults(bundle: Path, texts: dict[str, str], precision: str, validatio
         if not text.strip() or len(text) > MAX_TEXT or not text.isprintable():
             yield f"{option}: expected one line of printable text, 1 to {MAX_TEXT} characters, got {text[:80]!r}"
     if precision == "int8" and validation is None:
-        yield "--precision int8 needs --validation, the manifest of the annotated images that it is measured on"
+        yield "--precision int8 needs --validation, the list of annotated image sets that it is measured on"
     if precision != "int8" and validation is not None:
         yield f"--validation is used by --precision int8 alone, and the precision is {precision}"
     if validation is not None and not validation.is_file():

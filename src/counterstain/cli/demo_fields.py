@@ -6,7 +6,7 @@ from typing import Any
 
 import skimage.data
 
-from counterstain.cli.run import shown
+from counterstain.cli.run import show_run
 from counterstain.errors import ELSEWHERE, OutputError
 from counterstain.jobs.analyzing import analyze_slides
 from counterstain.jobs.order import order_from
@@ -37,7 +37,7 @@ def analyze_demo(out: Path, settings: Mapping[str, Any]) -> bool:
     slides = demo_slides()
     check_earlier_demo(out, slides)
     order = order_from({**settings, "overwrite": True}, out)
-    return shown(lambda listener: analyze_slides(slides, order, listener), {**settings, "formats": ()})
+    return show_run(lambda listener: analyze_slides(slides, order, listener), {**settings, "formats": ()})
 
 
 def check_earlier_demo(out: Path, slides: Mapping[str, ArraySlide]) -> None:

@@ -37,9 +37,9 @@ def export(
     refuse([*run_faults(run, checkpoint, card), *bundle_faults(bundle, texts, precision, validation)])
     from typing import cast
 
-    from counterstain.training.exporting.export import Precision, export_run
+    from counterstain.training.exporting.export import WeightPrecision, export_run
     from counterstain.training.options import PairedOptions
-    from counterstain.training.validate import manifest_set
+    from counterstain.training.validate import listed_set
 
     files = {"MODEL_CARD.md": card.read_bytes()} if card else {}
     difference = export_run(
@@ -48,7 +48,7 @@ def export(
         name=name,
         version=version,
         files=files,
-        precision=cast(Precision, precision),
-        samples=manifest_set(PairedOptions(manifest=str(validation))) if validation else (),
+        precision=cast(WeightPrecision, precision),
+        samples=listed_set(PairedOptions(manifest=str(validation))) if validation else (),
     )
     click.echo(f"Wrote {bundle}; ONNX Runtime differs from PyTorch by at most {difference:.1e}")

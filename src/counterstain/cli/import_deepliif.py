@@ -46,12 +46,12 @@ def import_deepliif(
     refuse([*model_faults(folder, epoch, seg_weights), *bundle_faults(bundle, texts, precision, validation)])
     from typing import cast
 
-    from counterstain.training.exporting.export import Precision, export_network
+    from counterstain.training.exporting.export import WeightPrecision, export_network
     from counterstain.training.exporting.weights import FILE, weights_file
     from counterstain.training.importing.deepliif import model_card, read_deepliif
     from counterstain.training.options import PairedOptions
     from counterstain.training.tasks.deepliif import exported_deepliif
-    from counterstain.training.validate import manifest_set
+    from counterstain.training.validate import listed_set
 
     click.echo(f"1 of 3: reading the options and checkpoints in {folder}", err=True)
     model = read_deepliif(folder, epoch=epoch, weights=weights_in(seg_weights))
@@ -67,8 +67,8 @@ def import_deepliif(
         manifest,
         bundle,
         files=files,
-        precision=cast(Precision, precision),
-        samples=manifest_set(PairedOptions(manifest=str(validation))) if validation else (),
+        precision=cast(WeightPrecision, precision),
+        samples=listed_set(PairedOptions(manifest=str(validation))) if validation else (),
     )
     shown = ", ".join(f"{source} {weight:g}" for source, weight in model.network.weights.items()) or "none"
     click.echo(f"Segmentations and their weights: {shown}")

@@ -11,7 +11,7 @@ from counterstain.inference.names import BACKENDS, load_backend
 HEADINGS = ("Name", "Version", "um/px", "Infers", "MB", "Licence", "Fingerprint")
 
 
-def described_models() -> list[dict[str, Any]]:
+def describe_models() -> list[dict[str, Any]]:
     """Return one row per named model, its keys in the order of ``HEADINGS``; one that cannot be used has only ``error``."""
     return [_described(name) for name in BACKENDS]
 

@@ -11,9 +11,9 @@ import click
 def models(as_json: bool) -> None:
     """List the models that --bundle knows by name."""
     from counterstain.cli.console import show_columns
-    from counterstain.cli.model_list import HEADINGS, described_models
+    from counterstain.cli.model_list import HEADINGS, describe_models
 
-    described = described_models()
+    described = describe_models()
     if as_json:
         sys.stdout.write(json.dumps({"models": described}, indent=2, ensure_ascii=True) + "\n")
         return

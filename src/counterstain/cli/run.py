@@ -29,10 +29,10 @@ def analyze_paths(named: tuple[str, ...], out: Path, settings: Mapping[str, Any]
         Nothing could be done at all: an unknown model or format, a damaged bundle, an output folder that cannot be made.
     """
     order = order_from(settings, out)
-    return shown(lambda listener: analyze_images(named, order, listener), settings)
+    return show_run(lambda listener: analyze_images(named, order, listener), settings)
 
 
-def shown(run: Callable[[Listener], Outcome[Record]], settings: Mapping[str, Any]) -> bool:
+def show_run(run: Callable[[Listener], Outcome[Record]], settings: Mapping[str, Any]) -> bool:
     """Show the progress of a run, then its results; return whether anything failed."""
     quiet, as_json = settings["quiet"], settings["as_json"]
     with listening(quiet=quiet or as_json, as_json=settings.get("progress") == "json") as listener:

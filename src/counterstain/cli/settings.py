@@ -95,7 +95,7 @@ def bundle_options(command: Command) -> Command:
     validation = click.option(
         "--validation",
         type=click.Path(path_type=Path, dir_okay=False),
-        help="Manifest of annotated images; int8 measures on its validation split.",
+        help="List of annotated image sets; int8 measures on its validation split.",
     )
     return precision(validation(command))
 

@@ -18,7 +18,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from counterstain.errors import BundleError
 from counterstain.inference.bundle_files import MANIFEST as MANIFEST
-from counterstain.inference.bundle_files import OpenFile, opened_bundle
+from counterstain.inference.bundle_files import OpenFile, open_bundle
 from counterstain.inference.graphs.check import check_operators
 from counterstain.inference.weights import CheckedWeights, source_of
 from counterstain.panel import DEVICE_NAMES, Panel
@@ -165,8 +165,8 @@ def load_bundle(path: str | Path) -> Bundle:
         When a file or a key is missing, a checksum differs, or the format is not known.
     """
     path = Path(path)
-    with opened_bundle(path) as opened:
-        return _load(path, opened)
+    with open_bundle(path) as open_file:
+        return _load(path, open_file)
 
 
 def graph_of(bundle: Bundle) -> bytes | Path:
@@ -187,12 +187,12 @@ def graph_of(bundle: Bundle) -> bytes | Path:
     return graph
 
 
-def _load(source: Path, opened: OpenFile) -> Bundle:
-    with _part(source, MANIFEST), opened(MANIFEST) as stream:
+def _load(source: Path, open_file: OpenFile) -> Bundle:
+    with _part(source, MANIFEST), open_file(MANIFEST) as stream:
         text = stream.read()
     manifest, weights = _parse_manifest(source, text), CheckedWeights()
     for weight in manifest.weights:
-        with _part(source, weight.file), opened(weight.file) as stream:
+        with _part(source, weight.file), open_file(weight.file) as stream:
             _check(source, weight, weights.take(weight.file, stream))
     return Bundle(source=source, manifest=manifest, weights=weights, fingerprint=hashlib.sha256(text).hexdigest())
 

@@ -42,7 +42,7 @@ _Sized = tuple[BinaryIO, int]
 
 
 @contextmanager
-def opened_bundle(path: Path) -> Iterator[OpenFile]:
+def open_bundle(path: Path) -> Iterator[OpenFile]:
     """Yield an opener of the files of a bundle.
 
     Parameters
@@ -69,13 +69,13 @@ def opened_bundle(path: Path) -> Iterator[OpenFile]:
         raise BundleError(f"cannot read the bundle {path}: {reason}") from error
 
 
-def _within_limits(opened: Callable[[str], _Sized]) -> OpenFile:
+def _within_limits(open_file: Callable[[str], _Sized]) -> OpenFile:
     """Return an opener that compares sizes with the limits: that of one file, and that of all files together."""
     total = 0
 
     def checked(name: str) -> BinaryIO:
         nonlocal total
-        stream, size = opened(name)
+        stream, size = open_file(name)
         total += size
         limit = MAX_MANIFEST_BYTES if name == MANIFEST else MAX_FILE_BYTES
         if size <= limit and total <= MAX_BUNDLE_BYTES:
@@ -101,7 +101,7 @@ def _zipped(path: Path, archive: zipfile.ZipFile) -> Callable[[str], _Sized]:
     tops = {name.split("/")[0] for name in names}
     folder = "" if MANIFEST in names or len(tops) != 1 else f"{tops.pop()}/"
 
-    def opened(name: str) -> _Sized:
+    def open_file(name: str) -> _Sized:
         entry = archive.getinfo(folder + name)
         if names.count(folder + name) > 1:
             raise BundleError(f"{path} holds {name} more than once; which one is meant cannot be told")
@@ -114,4 +114,4 @@ def _zipped(path: Path, archive: zipfile.ZipFile) -> Callable[[str], _Sized]:
             )
         return cast(BinaryIO, archive.open(entry)), entry.file_size
 
-    return opened
+    return open_file

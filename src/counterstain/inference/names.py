@@ -9,7 +9,7 @@ from counterstain.inference.backend import Backend
 from counterstain.inference.bundle import Bundle, default_bundle_path, load_bundle
 from counterstain.inference.classical import ClassicalBackend
 from counterstain.inference.onnx import OnnxBackend
-from counterstain.inference.openvino import OpenVINOBackend, Precision
+from counterstain.inference.openvino import Arithmetic, OpenVINOBackend
 
 Engine = Literal["onnxruntime", "openvino"]
 """What runs the graph of a bundle."""
@@ -20,7 +20,7 @@ def load_backend(
     *,
     threads: int | None = None,
     engine: Engine = "onnxruntime",
-    precision: Precision = "f32",
+    precision: Arithmetic = "f32",
 ) -> Backend:
     """Return the backend of a known name, or of the bundle at a path.
 

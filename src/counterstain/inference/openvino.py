@@ -20,7 +20,7 @@ from counterstain.inference.backend import Outputs, available_threads, check_out
 from counterstain.inference.bundle import Bundle, Manifest, graph_of
 from counterstain.inference.onnx import INPUT, SECONDS_PER_TILE, check_graph, clipped, normalised, too_slow
 
-Precision = Literal["f32", "bf16"]
+Arithmetic = Literal["f32", "bf16"]
 """Arithmetic: float32, or bfloat16."""
 
 
@@ -43,7 +43,7 @@ class OpenVINOBackend:
         When the bundle has no ONNX graph, or one that does not fit its panel or the runtime.
     """
 
-    def __init__(self, bundle: Bundle, *, threads: int | None = None, precision: Precision = "f32") -> None:
+    def __init__(self, bundle: Bundle, *, threads: int | None = None, precision: Arithmetic = "f32") -> None:
         self.manifest: Manifest = bundle.manifest
         self.fingerprint: str = f"{bundle.fingerprint}-openvino-{precision}"
         self._names = [channel.name for channel in self.manifest.panel.channels]
@@ -92,8 +92,8 @@ def _runtime() -> Any:
 
 
 def _check_precision(core: Any, precision: str) -> None:
-    if precision not in get_args(Precision):
-        raise UsageError(f"no precision {precision!r}; expected one of {list(get_args(Precision))}")
+    if precision not in get_args(Arithmetic):
+        raise UsageError(f"no precision {precision!r}; expected one of {list(get_args(Arithmetic))}")
     capable = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     if precision == "bf16" and "BF16" not in capable:
         raise UsageError(f"this processor does not compute in bf16, only in {', '.join(capable)}; use f32")

@@ -64,7 +64,7 @@ class CheckedWeights(Mapping[str, bytes]):
         remove_abandoned(Path(tempfile.gettempdir()))
         try:
             folder = Path(tempfile.mkdtemp(prefix=_PREFIX))  # mode 0700
-            lock = _locked(folder)
+            lock = _lock(folder)
         except OSError as error:
             raise BundleError(_no_room(tempfile.gettempdir(), error)) from error
         weakref.finalize(self, _remove, folder, lock)
@@ -107,7 +107,7 @@ def _is_abandoned(folder: Path) -> bool:
     return True
 
 
-def _locked(folder: Path) -> BinaryIO:
+def _lock(folder: Path) -> BinaryIO:
     """Return the open lock of a folder. It gets its name when it is locked, so nobody sees it unlocked."""
     unnamed = folder / "new-lock"
     lock = unnamed.open("xb")
@@ -136,7 +136,7 @@ def _remove(folder: Path, lock: BinaryIO) -> None:
 def _copy(start: bytes, stream: BinaryIO, path: Path) -> str:
     """Write what was read and the rest of a stream to a file, and return the SHA-256 of what was written."""
     digest, block = hashlib.sha256(), start
-    with _opened(path) as copy:
+    with _open(path) as copy:
         while block:
             digest.update(block)
             _write(copy, block, path)
@@ -144,7 +144,7 @@ def _copy(start: bytes, stream: BinaryIO, path: Path) -> str:
     return digest.hexdigest()
 
 
-def _opened(path: Path) -> BinaryIO:
+def _open(path: Path) -> BinaryIO:
     try:
         return path.open("xb", buffering=0)
     except OSError as error:

@@ -68,7 +68,7 @@ def run_batch(inputs: list[Input], job: Job, outcome: Outcome[Record], listener:
 
     def one(item: Input) -> None:
         heard = listener.begin(item.name)
-        fault = attempted(lambda: _claimed(item, job, outcome, heard, inhabited))
+        fault = attempted(lambda: _claim_and_analyze(item, job, outcome, heard, inhabited))
         if fault:
             outcome.failed(fault.failure(item.name, item.path))
             listener.failed(str(item.path), fault.error)
@@ -101,7 +101,9 @@ def at_once(work: Callable[[Input], None], inputs: list[Input], threads: int, st
                 pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _claimed(item: Input, job: Job, outcome: Outcome[Record], heard: ImageListener, inhabited: frozenset[Path]) -> None:
+def _claim_and_analyze(
+    item: Input, job: Job, outcome: Outcome[Record], heard: ImageListener, inhabited: frozenset[Path]
+) -> None:
     """Analyse one file while nobody else may write to its folder."""
     check_apart(job.out / item.name, inhabited)
     with claimed(job.out / item.name):

@@ -9,7 +9,7 @@ from counterstain.cells.segment import CellOptions
 from counterstain.files import explained
 from counterstain.geometry import mpp_of_magnification
 from counterstain.inference.names import Engine, load_backend
-from counterstain.inference.openvino import Precision
+from counterstain.inference.openvino import Arithmetic
 from counterstain.jobs.batch import Job
 from counterstain.jobs.shard import Shard
 from counterstain.outputs.names import check_formats, default_formats
@@ -31,7 +31,7 @@ class Order:
     """Name or path of the model."""
     threads: int | None = None
     engine: Engine = "onnxruntime"
-    precision: Precision = "f32"
+    precision: Arithmetic = "f32"
     formats: tuple[str, ...] = ()
     scores: tuple[str, ...] = ()
     regions: Path | None = None

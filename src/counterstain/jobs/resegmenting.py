@@ -33,8 +33,7 @@ from counterstain.scoring.region_files import read_regions
 from counterstain.scoring.regions import NO_REGIONS, region_warnings, score_regions
 from counterstain.slides.base import Slide
 from counterstain.stitching.maps import Maps
-from counterstain.stitching.work import discard, resume
-from counterstain.stitching.work import record as record_settings
+from counterstain.stitching.work import discard, resume, write_settings
 from counterstain.tiling.damage import damage_in_tiles
 from counterstain.tiling.glass import find_tissue, with_nuclei, without_damage
 from counterstain.versions import package_versions
@@ -118,7 +117,7 @@ def _cells(
     made_with = {**source, **asdict(options), "versions": package_versions()}
     with explained(work):
         if not resume(work, made_with, replace=True):
-            record_settings(work, made_with)
+            write_settings(work, made_with)
         rules = rules_for(maps, options, decoder=decoder)
         return segment_kept(slide, maps, chosen, rules, work / CELLS, threads=threads, tell=heard.step)
 

@@ -17,7 +17,7 @@ from counterstain.inference.ahead import ahead
 from counterstain.inference.backend import Backend
 from counterstain.inference.run import grid_of, infer
 from counterstain.inference.stopwatch import Stopwatch
-from counterstain.passes.workers import CELLS, Errand, opened_maps
+from counterstain.passes.workers import CELLS, Errand, open_maps
 from counterstain.slides.base import Slide
 from counterstain.stitching.canvas import put
 from counterstain.tiling.grid import Tile
@@ -45,7 +45,7 @@ class ThisProcess:
         self, tiles: Sequence[Tile], errand: Errand, stopwatch: Stopwatch
     ) -> Generator[tuple[Tile, TileQuality], None, None]:
         """Yield each tile when its maps are written; the network goes on meanwhile. See ``Workers.infer``."""
-        maps = opened_maps(self.slide, self.backend.manifest, errand)
+        maps = open_maps(self.slide, self.backend.manifest, errand)
         qualities: dict[Tile, TileQuality] = {}
         inferred = infer(
             self.slide,
@@ -64,11 +64,11 @@ class ThisProcess:
 
     def measure(self, blocks: Sequence[Box], decoder: Decoder, errand: Errand) -> Generator[NDArray[np.int64], None, None]:
         """Yield the sizes of the nuclei of each block; see ``Workers.measure``."""
-        maps = opened_maps(self.slide, self.backend.manifest, errand)
+        maps = open_maps(self.slide, self.backend.manifest, errand)
         yield from in_threads(lambda block: areas_px(maps, block, decoder), blocks, self.cutting_threads)
 
     def cut(self, blocks: Sequence[Box], rules: Rules, errand: Errand) -> Generator[tuple[Box, int], None, None]:
         """Yield each block when its table is written; see ``Workers.cut``."""
-        maps, folder = opened_maps(self.slide, self.backend.manifest, errand), errand.work / CELLS
+        maps, folder = open_maps(self.slide, self.backend.manifest, errand), errand.work / CELLS
         with explained(folder):
             yield from cut_blocks(self.slide, maps, blocks, rules, folder, threads=self.cutting_threads)

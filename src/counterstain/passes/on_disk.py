@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from counterstain.cells.parts import kept_cells
+from counterstain.cells.parts import keep_cells
 from counterstain.cells.seams import BLOCK_PX, blocks
 from counterstain.cells.segment import CellOptions, rules_for
 from counterstain.cells.table import CellTable
@@ -19,11 +19,11 @@ from counterstain.inference.backend import Backend
 from counterstain.inference.run import grid_of
 from counterstain.inference.stopwatch import Stopwatch
 from counterstain.panel import Panel
-from counterstain.passes.workers import CELLS, Errand, Workers, opened_maps
+from counterstain.passes.workers import CELLS, Errand, Workers, open_maps
 from counterstain.progress import OnProgress, PartsDone, unheard
 from counterstain.slides.base import Slide
 from counterstain.stitching.maps import Maps
-from counterstain.stitching.work import TileLog, record, resume
+from counterstain.stitching.work import TileLog, resume, write_settings
 from counterstain.tiling.glass import Tissue, tiles_with_tissue
 from counterstain.tiling.grid import Tile
 from counterstain.tiling.quality import TileQualities
@@ -89,7 +89,7 @@ def settings_of(subject: Subject, options: CellOptions, panel: Panel) -> dict[st
     }
 
 
-def begun(subject: Subject, errand: Errand, *, restart: bool = False) -> Maps:
+def begin_work(subject: Subject, errand: Errand, *, restart: bool = False) -> Maps:
     """Return the maps of a folder of work, which is made unless it is there; the work then goes on from what it holds.
 
     Parameters
@@ -107,9 +107,9 @@ def begun(subject: Subject, errand: Errand, *, restart: bool = False) -> Maps:
     """
     with explained(errand.work):
         is_known = resume(errand.work, errand.settings, replace=restart)
-        maps = opened_maps(subject.slide, subject.backend.manifest, errand)
+        maps = open_maps(subject.slide, subject.backend.manifest, errand)
         if not is_known:
-            record(errand.work, errand.settings)
+            write_settings(errand.work, errand.settings)
     return maps
 
 
@@ -154,7 +154,7 @@ def cut_missing(subject: Subject, maps: Maps, options: CellOptions, errand: Erra
         rules = rules_for(maps, options, decoder=manifest.decoder, measure=measure)
         cut = lambda missing: workers.cut(missing, rules, errand)  # noqa: E731
         with explained(folder):
-            return kept_cells(folder, chosen, rules.thresholds, cut, tell=ears.on_progress)
+            return keep_cells(folder, chosen, rules.thresholds, cut, tell=ears.on_progress)
 
 
 def _corner(tile: Tile) -> tuple[int, int]:

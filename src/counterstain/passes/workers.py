@@ -65,7 +65,7 @@ class Workers(Protocol):
         """Yield each of the blocks, in any order, as soon as its table is written, with the number of its nuclei."""
 
 
-def opened_maps(slide: Slide, manifest: Manifest, errand: Errand) -> Maps:
+def open_maps(slide: Slide, manifest: Manifest, errand: Errand) -> Maps:
     """Return the maps in the folder of work of a slide; those that are not there yet are made.
 
     Raises
@@ -76,7 +76,7 @@ def opened_maps(slide: Slide, manifest: Manifest, errand: Errand) -> Maps:
         The maps are damaged.
     """
     require(f"{slide.name} does not fit in memory, so its maps lie on disk, which", ["zarr"], "slides", SlideError)
-    from counterstain.stitching.store import stored_maps
+    from counterstain.stitching.store import open_stored_maps
 
     grid = grid_of(slide, manifest)
-    return stored_maps(errand.work / MAPS, size=grid.size, mpp=manifest.mpp, panel=errand.panel, chunk_px=grid.core_px)
+    return open_stored_maps(errand.work / MAPS, size=grid.size, mpp=manifest.mpp, panel=errand.panel, chunk_px=grid.core_px)

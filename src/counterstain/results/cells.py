@@ -185,7 +185,7 @@ class StoredCells:
         return _member(self.path, self.file, name)
 
 
-def stored_cells(path: Path, thresholds: Thresholds, nuclei: int) -> StoredCells:
+def open_cells(path: Path, thresholds: Thresholds, nuclei: int) -> StoredCells:
     """Open the table in a file that ``write_cells`` wrote.
 
     Parameters

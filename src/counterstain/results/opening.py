@@ -19,7 +19,7 @@ from counterstain.outputs.tables.tiles import FILE_NAME as TILES
 from counterstain.outputs.tables.tiles import read_tiles
 from counterstain.panel import Panel
 from counterstain.results.cells import FILE_NAME as CELLS
-from counterstain.results.cells import StoredCells, stored_cells
+from counterstain.results.cells import StoredCells, open_cells
 from counterstain.results.checking import check_cells, check_tiles
 from counterstain.results.record import FILE_NAME, Record, read_record, record_fault
 from counterstain.results.source import SourceSlide
@@ -158,7 +158,7 @@ def read_cells(folder: Path, content: Record) -> StoredCells | Cells:
 def _stored(folder: Path, content: Record) -> StoredCells | None:
     if not _readable(folder, content, [CELLS]):
         return None
-    return stored_cells(folder / CELLS, {**content.thresholds}, content.counts.nuclei)
+    return open_cells(folder / CELLS, {**content.thresholds}, content.counts.nuclei)
 
 
 def _cells(folder: Path, content: Record) -> StoredCells | Cells:

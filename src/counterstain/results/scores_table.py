@@ -46,7 +46,7 @@ def write_scores_table(folder: Path, done: set[str], failures: Iterable[Failure]
         The folder cannot be written.
     """
     path = folder / FILE_NAME
-    rows = [row for name, content in _scored(folder) for row in _rows(name, content, "done" if name in done else "kept")]
+    rows = [row for name, content in _read_scores(folder) for row in _rows(name, content, "done" if name in done else "kept")]
     rows += [{"name": failure.name, "status": "failed", "error": " ".join(failure.error.split())} for failure in failures]
     with replacing(path) as hidden, hidden.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n", restval="")
@@ -57,7 +57,7 @@ def write_scores_table(folder: Path, done: set[str], failures: Iterable[Failure]
     return path
 
 
-def _scored(folder: Path) -> Iterator[tuple[str, Rescored]]:
+def _read_scores(folder: Path) -> Iterator[tuple[str, Rescored]]:
     for entry in sorted(folder.iterdir()):
         path = entry / SCORES
         if entry.name.startswith(".") or not path.is_file():

@@ -89,7 +89,7 @@ def decode_raster(path: Path, formats: tuple[str, ...] = RASTER_FORMATS) -> Deco
         check_pixel_count(image.height, image.width, path)
         _check_kind(image, path)
         try:
-            return _decoded(image, path)
+            return _decode(image, path)
         except _DECODING_ERRORS as error:
             raise UnreadableSlideError(f"cannot decode {path}: {error}; the file is damaged or truncated") from error
 
@@ -160,7 +160,7 @@ def _check_kind(image: ImageFile.ImageFile, path: Path) -> None:
         )
 
 
-def _decoded(image: Image.Image, path: Path) -> Decoded:
+def _decode(image: Image.Image, path: Path) -> Decoded:
     is_deep = any("16" in str(tile[3]) for tile in getattr(image, "tile", ()))
     if image.format in ("JPEG", "MPO"):
         check_jpeg_filled(np.asarray(image.crop((max(0, image.width - 8), max(0, image.height - 8), *image.size))))

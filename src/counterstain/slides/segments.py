@@ -36,7 +36,7 @@ _BITS = 8
 """Of a sample in such a stream: Pillow keeps the upper byte of more."""
 
 
-def decoded(page: Any, index: int, content: bytes, path: Path) -> NDArray[Any] | None:
+def decode_segment(page: Any, index: int, content: bytes, path: Path) -> NDArray[Any] | None:
     """Return the (h, w, samples) pixels of a strip or tile, cut to the page; None where it holds none.
 
     Parameters
@@ -85,7 +85,7 @@ def _names_imagecodecs(error: Exception) -> bool:
 def _by_pillow(page: Any, index: int, content: bytes, path: Path) -> NDArray[Any] | None:
     compression = int(page.compression)
     if compression in _BY_LIBTIFF and page.fillorder == 1:
-        segment, _, _ = _unpacked(page).decode(_inflated(page, index, content), index)
+        segment, _, _ = _unpacked(page).decode(_inflate(page, index, content), index)
         return None if segment is None else np.asarray(segment[0])
     if compression in _STREAMS and not page.extrasamples and page.bitspersample == _BITS:
         return _of_stream(page, index, content)
@@ -123,7 +123,7 @@ def _with_tables(page: Any, content: bytes) -> bytes:
     return bytes(tables[: end if end > 0 else None]) + content[2:]
 
 
-def _inflated(page: Any, index: int, content: bytes) -> bytes:
+def _inflate(page: Any, index: int, content: bytes) -> bytes:
     """Unpack a strip or tile as libtiff does, as grey bytes, so that neither samples nor their depth matter."""
     height, width = _size(page, index)
     inside = page.samplesperpixel if page.planarconfig == tifffile.PLANARCONFIG.CONTIG else 1

@@ -139,9 +139,9 @@ class SlideioSlide:
         """Return the (h, w, 3) pixels of a block."""
         whole = Box.whole(self._levels[level].size)
         row, col = divmod(number, -(-whole.width // BLOCK_PX))
-        return self._stored(Box(row * BLOCK_PX, col * BLOCK_PX, BLOCK_PX, BLOCK_PX).intersection(whole), level)
+        return self._read_stored(Box(row * BLOCK_PX, col * BLOCK_PX, BLOCK_PX, BLOCK_PX).intersection(whole), level)
 
-    def _stored(self, box: Box, level: int) -> NDArray[Any]:
+    def _read_stored(self, box: Box, level: int) -> NDArray[Any]:
         """Return the (h, w, 3) pixels of a box of a level; a CZI stores blue first."""
         try:
             pixels = self._scene.read_block_from_level(level, (box.col, box.row, box.width, box.height))
@@ -160,7 +160,7 @@ class SlideioSlide:
         size = self._levels[number].size
         height, width = min(size.height, RANGE_PX), min(size.width, RANGE_PX)
         middle = Box((size.height - height) // 2, (size.width - width) // 2, height, width)
-        pixels = self._stored(middle, number)
+        pixels = self._read_stored(middle, number)
         seen = pixels[(pixels < np.iinfo(pixels.dtype).max).any(axis=2)]  # white may be what is missing
         return white_level(int(seen.max(initial=0)), self._path, _stated_white(self._path))
 

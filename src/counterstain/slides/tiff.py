@@ -21,7 +21,7 @@ from counterstain.images import to_rgb
 from counterstain.slides.base import WHITE, Damage, Origin
 from counterstain.slides.choosing import Candidate, choose
 from counterstain.slides.raster import Decoded, check_pixel_count
-from counterstain.slides.segments import decoded
+from counterstain.slides.segments import decode_segment
 from counterstain.slides.tiff_images import Level, TiffImage, images_of
 from counterstain.slides.turning import shown_box, turned, with_turn
 from counterstain.slides.white_level import FULL, WhiteLevel, scaled, white_level
@@ -209,7 +209,7 @@ def stored_segment(tiff: tifffile.TiffFile, page: Any, index: int, path: Path) -
     Raises
     ------
     ValueError, OSError, ...
-        It is damaged, or lies outside the file; see ``decoded``.
+        It is damaged, or lies outside the file; see ``decode_segment``.
     """
     start, count = page.dataoffsets[index], page.databytecounts[index]
     if not start and not count:
@@ -217,7 +217,7 @@ def stored_segment(tiff: tifffile.TiffFile, page: Any, index: int, path: Path) -
     if not start or not count or start + count > tiff.filehandle.size:
         raise ValueError(f"it should lie at byte {start:,} to {start + count:,} of {tiff.filehandle.size:,}")
     tiff.filehandle.seek(start)
-    return decoded(page, index, tiff.filehandle.read(count), path)
+    return decode_segment(page, index, tiff.filehandle.read(count), path)
 
 
 def _has_its_colours(page: Any) -> bool:

@@ -17,7 +17,7 @@ from counterstain.stitching.canvas import background
 from counterstain.stitching.maps import Maps, Plane
 
 
-def stored_maps(folder: Path, *, size: Size, mpp: float, panel: Panel, chunk_px: int) -> Maps:
+def open_stored_maps(folder: Path, *, size: Size, mpp: float, panel: Panel, chunk_px: int) -> Maps:
     """Return the maps kept in a folder; planes that are not there yet are made, full of background.
 
     Parameters

@@ -44,7 +44,7 @@ def resume(folder: Path, settings: Settings, *, replace: bool = False) -> bool:
     """
     now = _plain(settings)
     try:
-        earlier = _recorded(folder)
+        earlier = _read_settings(folder)
     except OutputError:
         if not replace:
             raise
@@ -72,10 +72,10 @@ def discard(folder: Path) -> None:
 
 def holds(folder: Path, settings: Settings) -> bool:
     """Return whether a folder holds a run with these settings, as another process that shares it sees it."""
-    return _recorded(folder) == _plain(settings)
+    return _read_settings(folder) == _plain(settings)
 
 
-def record(folder: Path, settings: Settings) -> None:
+def write_settings(folder: Path, settings: Settings) -> None:
     """Write the settings, which marks the folder as one that ``resume`` accepts."""
     hidden = folder / f".{SETTINGS}.part"
     hidden.write_text(json.dumps(_plain(settings), indent=2), encoding="utf-8")
@@ -110,7 +110,7 @@ class TileLog:
         self.close()
 
 
-def _recorded(folder: Path) -> dict[str, Any] | None:
+def _read_settings(folder: Path) -> dict[str, Any] | None:
     """Return the settings of the run in a folder; None when it was killed before it did anything, or there is none.
 
     Raises

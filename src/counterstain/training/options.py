@@ -116,7 +116,7 @@ class LossOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairedOptions:
-    """Real images: co-registered sets, unlabelled IHC, or two unpaired kinds; a manifest lists them."""
+    """Real images: co-registered sets, unlabelled IHC, or two unpaired kinds, listed in a file."""
 
     manifest: str = ""
     """TOML or CSV file, relative to the working directory; see ``docs/training.md``."""

@@ -43,7 +43,7 @@ class TrainOptions:
     network: CompactOptions = field(default_factory=CompactOptions)
     """Of the compact network, with or without a teacher."""
     data: DataOptions = field(default_factory=DataOptions)
-    """Rendered patches, for the compact network without a manifest."""
+    """Rendered patches, for the compact network without a set list."""
     paired: PairedOptions = field(default_factory=PairedOptions)
     """Real images, for every other task."""
     augment: AugmentOptions = field(default_factory=AugmentOptions)
@@ -61,7 +61,7 @@ def build_task(options: TrainOptions, report: Report) -> Task:
     Raises
     ------
     UsageError
-        The task needs a manifest and has none, or its options contradict each other.
+        The task needs a set list and has none, or its options contradict each other.
     """
     if options.task != "compact" and not options.paired.manifest:
         raise UsageError(f"the task {options.task} needs paired.manifest, the file that lists its images")

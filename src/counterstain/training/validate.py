@@ -17,8 +17,8 @@ from counterstain.training.datasets.batches import to_batch
 from counterstain.training.datasets.cache import read_held_out_scenes, to_planes
 from counterstain.training.datasets.crops import crop
 from counterstain.training.datasets.folders import annotate, read_polygons
-from counterstain.training.datasets.manifest import read_manifest
 from counterstain.training.datasets.paired import read_images
+from counterstain.training.datasets.set_list import read_set_list
 from counterstain.training.options import DataOptions, PairedOptions
 from counterstain.training.synthesis.render import Sample, render_field
 from counterstain.training.synthesis.scenes import vary_nuclei, warp_scene
@@ -77,10 +77,10 @@ def field_set(options: DataOptions) -> list[Sample]:
     return samples
 
 
-def manifest_set(options: PairedOptions) -> list[Sample]:
-    """Cut the validation split of a manifest into squares, without overlap; empty when it has none."""
+def listed_set(options: PairedOptions) -> list[Sample]:
+    """Cut the validation split of a set list into squares, without overlap; empty when it has none."""
     samples = []
-    for found in read_manifest(Path(options.manifest), "validation", ("image", "segmentation")):
+    for found in read_set_list(Path(options.manifest), "validation", ("image", "segmentation")):
         source = annotate(found.name, read_images(found, options.shrink))
         height, width = source.labels.shape
         rows, cols = (range(0, side - options.crop_px + 1, options.crop_px) for side in (height, width))

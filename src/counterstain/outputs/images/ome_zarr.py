@@ -63,7 +63,7 @@ def write_ome_zarr(analysis: Analysis, path: Path) -> None:
     sizes = level_sizes(maps.size)
     with replacing_folder(path, lambda _: True) as hidden:
         group = zarr.open_group(hidden, mode="w", zarr_format=3, attributes=_attributes(analysis, len(sizes)))
-        levels = [_made(group, str(number), maps.panel.planes, size) for number, size in enumerate(sizes)]
+        levels = [_make_array(group, str(number), maps.panel.planes, size) for number, size in enumerate(sizes)]
         for block in blocks_of_levels(stacked(maps), sizes):
             levels[block.level][(slice(None), *block.box.slices)] = block.pixels
 
@@ -83,7 +83,7 @@ def read_ome_zarr(path: Path, panel: Panel, mpp: float) -> Maps:
     OSError
         It cannot be read.
     """
-    names, level = _opened(path)
+    names, level = _open(path)
     kept = panel.only(names)
     if len(kept.channels) != len(names) or level.shape[0] != kept.planes:
         raise ValueError(f"{path} holds the maps {names} in {level.shape[0]} planes, which are not those of the model")
@@ -94,7 +94,7 @@ def read_ome_zarr(path: Path, panel: Panel, mpp: float) -> Maps:
     return Maps(size=Size(*level.shape[1:]), mpp=mpp, panel=kept, planes=planes)
 
 
-def _opened(path: Path) -> tuple[list[str], Any]:
+def _open(path: Path) -> tuple[list[str], Any]:
     """Return the names of the channels and the (planes, h, w) array of full size."""
     try:
         group = zarr.open_group(path, mode="r")
@@ -107,7 +107,7 @@ def _opened(path: Path) -> tuple[list[str], Any]:
     return names, level
 
 
-def _made(group: Any, name: str, planes: int, size: Size) -> Any:
+def _make_array(group: Any, name: str, planes: int, size: Size) -> Any:
     return group.create_array(
         name=name,
         shape=(planes, size.height, size.width),

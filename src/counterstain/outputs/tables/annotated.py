@@ -44,7 +44,7 @@ class Store(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Region:
+class AnnotatedShapes:
     """The shapes that a table annotates."""
 
     name: str
@@ -52,7 +52,7 @@ class Region:
     """What is added to positions: shapes count from the corner of the first pixel, the table from its centre."""
 
 
-def write_annotated(store: Store, analysis: Analysis, region: Region | None = None) -> None:
+def write_annotated(store: Store, analysis: Analysis, region: AnnotatedShapes | None = None) -> None:
     """Write intensities as ``X``, the other columns and the class as ``obs``, and positions as (x, y) in ``obsm``.
 
     Parameters
@@ -81,7 +81,7 @@ _DICT, _ARRAY, _STRINGS = _encoding("dict", "0.1.0"), _encoding("array"), _encod
 _REGIONS_TABLE = {"spatialdata-encoding-type": "ngff:regions_table", "version": "0.2"}
 
 
-def _attached(region: Region) -> dict[str, str]:
+def _attached(region: AnnotatedShapes) -> dict[str, str]:
     return {"region": region.name, "region_key": "region", "instance_key": "cell_id"}
 
 
@@ -110,7 +110,7 @@ def _write_notes(store: Store, analysis: Analysis, attached: Mapping[str, str]) 
         store.array(f"uns/spatialdata_attrs/{name}", (), str, _encoding("string"))[()] = value
 
 
-def _rows_of(store: Store, count: int, region: Region | None) -> dict[str, Any]:
+def _rows_of(store: Store, count: int, region: AnnotatedShapes | None) -> dict[str, Any]:
     """Return path -> empty array for all that has a row per nucleus."""
     categories = {"classification": CLASSES, **({"region": (region.name,)} if region else {})}
     _write_frame(store, "obs", (*OBSERVED, *categories))
@@ -126,7 +126,7 @@ def _rows_of(store: Store, count: int, region: Region | None) -> dict[str, Any]:
     return rows
 
 
-def _values(cells: Cells, sides: tuple[float, float], region: Region | None) -> dict[str, NDArray[Any]]:
+def _values(cells: Cells, sides: tuple[float, float], region: AnnotatedShapes | None) -> dict[str, NDArray[Any]]:
     """Return what a part of the table puts into each array of ``_rows_of``."""
     corner_px = region.corner_px if region else 0.0
     corner_um = corner_px * np.array(sides[::-1])

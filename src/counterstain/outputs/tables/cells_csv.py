@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from counterstain.analysis import Analysis
 from counterstain.cells.table import COLUMNS, EARLIER_NAMES, Cells, regrouped
 from counterstain.files import replacing
-from counterstain.spreadsheets import numbers, opened, read_sheet, truths
+from counterstain.spreadsheets import numbers, open_text, read_sheet, truths
 
 ROWS_AT_ONCE = 8192
 """Rows that are text in memory while a table of any length is written or read."""
@@ -41,7 +41,7 @@ def read_csv(path: Path) -> Cells:
     ValueError
         It is damaged, lacks a column, or holds a text that is not a value of its column; the message says which.
     """
-    with opened(path) as file:
+    with open_text(path) as file:
         sheet = read_sheet(file)
         places = places_of(sheet.names)
         parts = [_columns([], places)]

@@ -36,7 +36,7 @@ LONGEST_RUN = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CellRecord:
+class PublishedCell:
     """One cell as the published software describes it."""
 
     size: int
@@ -53,7 +53,7 @@ class CellRecord:
 
 def write_deepliif_cells(analysis: Analysis, path: Path) -> None:
     """Write the final cells as version 3, in pixels of the slide at full size."""
-    records = list(records_of(analysis, WRITTEN_VERSION))
+    found = list(published_cells(analysis, WRITTEN_VERSION))
     settings = {
         "default_size_thresh": 0,
         "noise_thresh": NOISE_SIZE,
@@ -62,17 +62,17 @@ def write_deepliif_cells(analysis: Analysis, path: Path) -> None:
         "default_marker_thresh": None,
     }
     with replacing(path) as hidden:
-        hidden.write_text(json.dumps(encoded(records, settings, WRITTEN_VERSION)), encoding="utf-8", newline="\n")
+        hidden.write_text(json.dumps(encoded(found, settings, WRITTEN_VERSION)), encoding="utf-8", newline="\n")
 
 
-def encoded(records: list[CellRecord], settings: dict[str, Any], version: Version) -> dict[str, Any]:
+def encoded(cells: list[PublishedCell], settings: dict[str, Any], version: Version) -> dict[str, Any]:
     """Return the document of a version, made of JSON's own types alone."""
     encode = _packed if version in (4, 6) else _as_object
     name = "marker" if version in (3, 4) else "od"
-    return {"cells": [encode(record, name) for record in records], "settings": settings, "dataVersion": version}
+    return {"cells": [encode(cell, name) for cell in cells], "settings": settings, "dataVersion": version}
 
 
-def decoded(document: dict[str, Any]) -> list[CellRecord]:
+def decoded(document: dict[str, Any]) -> list[PublishedCell]:
     """Return the cells of a document of any of the versions.
 
     Raises
@@ -90,7 +90,7 @@ def decoded(document: dict[str, Any]) -> list[CellRecord]:
         raise OutputError(f"the cell data are not those of version {version}: {error!r}") from error
 
 
-def records_of(analysis: Analysis, version: Version) -> Iterator[CellRecord]:
+def published_cells(analysis: Analysis, version: Version) -> Iterator[PublishedCell]:
     """Yield the final cells of an analysis, drawn in pixels of the slide at full size.
 
     A cell without a pixel centre of its own, because it is smaller than a pixel or covered by another, is left out. The optical
@@ -102,10 +102,10 @@ def records_of(analysis: Analysis, version: Version) -> Iterator[CellRecord]:
         value = np.rint(np.nan_to_num(cells["marker_max"]) * 255).astype(np.int64)
     else:
         value = _mean_density_of(analysis)
-    yield from records(labels, cells["is_positive"], value)
+    yield from cells_in(labels, cells["is_positive"], value)
 
 
-def records(labels: NDArray[np.int32], positive: NDArray[np.bool_], value: NDArray[np.int64]) -> Iterator[CellRecord]:
+def cells_in(labels: NDArray[np.int32], positive: NDArray[np.bool_], value: NDArray[np.int64]) -> Iterator[PublishedCell]:
     """Yield the cells of a label image in the order of their labels; labels without a pixel are left out.
 
     Parameters
@@ -130,7 +130,7 @@ def records(labels: NDArray[np.int32], positive: NDArray[np.bool_], value: NDArr
     x, y = (np.rint(np.bincount(owner, axis, count) / np.maximum(sizes, 1)).astype(int) for axis in (cols, rows))
     for cell, chain in zip(there.tolist(), contours, strict=True):
         row, col = divmod(int(first[cell]), width)
-        yield CellRecord(
+        yield PublishedCell(
             size=int(sizes[cell]),
             positive=bool(positive[cell]),
             value=int(value[cell]),
@@ -170,20 +170,20 @@ def _corners(x: int, y: int, directions: NDArray[np.int8], lengths: NDArray[np.i
     return tuple((int(col), int(row)) for row, col in starts[: max(1, len(moves))])
 
 
-def _as_object(record: CellRecord, name: str) -> dict[str, Any]:
+def _as_object(cell: PublishedCell, name: str) -> dict[str, Any]:
     return {
-        "size": record.size,
-        "positive": record.positive,
-        name: record.value,
-        "bbox": [list(point) for point in record.bbox],
-        "centroid": list(record.centroid),
-        "boundary": [list(point) for point in record.boundary],
+        "size": cell.size,
+        "positive": cell.positive,
+        name: cell.value,
+        "bbox": [list(point) for point in cell.bbox],
+        "centroid": list(cell.centroid),
+        "boundary": [list(point) for point in cell.boundary],
     }
 
 
-def _from_object(cell: dict[str, Any], name: str) -> CellRecord:
+def _from_object(cell: dict[str, Any], name: str) -> PublishedCell:
     first, last = (_point(point) for point in cell["bbox"])
-    return CellRecord(
+    return PublishedCell(
         size=int(cell["size"]),
         positive=bool(cell["positive"]),
         value=int(cell[name]),
@@ -198,25 +198,25 @@ def _point(values: Any) -> Point:
     return int(x), int(y)
 
 
-def _packed(record: CellRecord, _: str) -> str:
+def _packed(cell: PublishedCell, _: str) -> str:
     """Return a cell as digits: their numbers, size, class, first corner, then the rest relative to that corner."""
-    (left, top), last = record.bbox
-    near = [value for x, y in (last, record.centroid, record.boundary[0]) for value in (x - left, y - top)]
-    lengths = [_digits_needed(record.size), _digits_needed(max(left, top)), _digits_needed(max(near))]
+    (left, top), last = cell.bbox
+    near = [value for x, y in (last, cell.centroid, cell.boundary[0]) for value in (x - left, y - top)]
+    lengths = [_digits_needed(cell.size), _digits_needed(max(left, top)), _digits_needed(max(near))]
     head = (lengths[0] - 1) * 16 + (lengths[1] - 1) * 4 + lengths[2] - 1
-    numbers = [(head, 1), (record.size, lengths[0]), (record.value * 2 + record.positive, 2)]
+    numbers = [(head, 1), (cell.size, lengths[0]), (cell.value * 2 + cell.positive, 2)]
     numbers += [(value, lengths[1]) for value in (left, top)] + [(value, lengths[2]) for value in near]
-    return "".join(_digits(value, length) for value, length in numbers) + _freeman(record.boundary)
+    return "".join(_digits(value, length) for value, length in numbers) + _freeman(cell.boundary)
 
 
-def _unpacked(text: str) -> CellRecord:
+def _unpacked(text: str) -> PublishedCell:
     head = ord(text[0]) - FIRST
     lengths = [head // 16 + 1, head // 4 % 4 + 1, head % 4 + 1]
     widths = [lengths[0], 2, *[lengths[1]] * 2, *[lengths[2]] * 6]
     stops = np.cumsum([1, *widths]).tolist()
     size, kind, left, top, *near = [_number(text[start:stop]) for start, stop in pairwise(stops)]
     last, centroid, start = ((left + near[at], top + near[at + 1]) for at in (0, 2, 4))
-    return CellRecord(
+    return PublishedCell(
         size=size,
         positive=bool(kind % 2),
         value=kind // 2,

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from counterstain.analysis import Analysis
 from counterstain.cells.table import Cells, regrouped
 from counterstain.files import replacing_folder
-from counterstain.outputs.tables.annotated import ROWS_AT_ONCE, Attributes, Kind, Region, write_annotated
+from counterstain.outputs.tables.annotated import ROWS_AT_ONCE, AnnotatedShapes, Attributes, Kind, write_annotated
 from counterstain.slides.base import Resolution
 from counterstain.versions import FORMAT_VERSION
 
@@ -66,7 +66,7 @@ def write_spatialdata(analysis: Analysis, path: Path) -> None:
     with replacing_folder(path, lambda _: True) as hidden:
         root = zarr.open_group(hidden, mode="w", zarr_format=3, attributes=attributes)
         root.create_group(f"shapes/{NUCLEI}", attributes=_shapes(analysis.slide.resolution))
-        write_annotated(_InZarr(root=root, inside=f"tables/{TABLE}"), analysis, Region(name=NUCLEI))
+        write_annotated(_InZarr(root=root, inside=f"tables/{TABLE}"), analysis, AnnotatedShapes(name=NUCLEI))
         with pyarrow.parquet.ParquetWriter(hidden / "shapes" / NUCLEI / "shapes.parquet", SHAPES, compression="zstd") as writer:
             for part in regrouped(analysis.cells, ROWS_AT_ONCE):
                 writer.write_table(_geometries(part))

@@ -7,7 +7,7 @@ from counterstain.analysis import Analysis
 from counterstain.files import replacing
 from counterstain.geometry import Box
 from counterstain.slides.base import Slide
-from counterstain.spreadsheets import numbers, opened, read_sheet
+from counterstain.spreadsheets import numbers, open_text, read_sheet
 from counterstain.tiling.quality import FLAGGED_SHARE, TileQualities, TileQuality
 
 FILE_NAME = "tiles.csv"
@@ -56,7 +56,7 @@ def read_tiles(path: Path, slide: Slide, mpp: float) -> TileQualities:
         It is damaged, or lacks a column.
     """
     tall, wide = _scales(slide, mpp)
-    with opened(path) as file:
+    with open_text(path) as file:
         sheet = read_sheet(file)
         lacking = [name for name in COLUMNS if name not in (*sheet.names, *ADDED)]
         if lacking:

@@ -24,7 +24,7 @@ from counterstain.slides.tiles import TileCache, fill
 from counterstain.slides.white_level import FULL, WhiteLevel, scaled, white_level, with_white
 from counterstain.slides.zarrs.metadata import Multiscale, multiscale_of
 from counterstain.slides.zarrs.places import ZARR_ERRORS, close, places_in, size_of
-from counterstain.slides.zarrs.stores import MAX_CHUNK_BYTES, opened_store
+from counterstain.slides.zarrs.stores import MAX_CHUNK_BYTES, open_store
 
 MAX_SIDE_PX = 10_000_000
 
@@ -78,7 +78,7 @@ class _Group:
     def open(cls, path: Path, series: int) -> Self:
         store, place = None, str(path)
         try:
-            store = opened_store(path)
+            store = open_store(path)
             root = zarr.open_group(store, mode="r", use_consolidated=False)
             found = places_in(root, path)[series]
             group, place = (root[found.group], f"{path}/{found.group}") if found.group else (root, place)

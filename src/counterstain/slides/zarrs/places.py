@@ -20,7 +20,7 @@ from counterstain.geometry import Size
 from counterstain.slides.choosing import Candidate
 from counterstain.slides.ome_xml import ome_images
 from counterstain.slides.zarrs.metadata import image_in, is_place, multiscale_of, name_in
-from counterstain.slides.zarrs.stores import opened_store, read_text
+from counterstain.slides.zarrs.stores import open_store, read_text
 
 ZARR_ERRORS = (
     *(
@@ -77,7 +77,7 @@ def _root_of(path: Path) -> Iterator[Any]:
     """Yield the root of a store, which is closed then."""
     store = None
     try:
-        store = opened_store(path)
+        store = open_store(path)
         yield zarr.open_group(store, mode="r", use_consolidated=False)
     except ZARR_ERRORS as error:
         raise UnreadableSlideError(f"cannot read the OME-Zarr {path}: {error}; it is damaged or no image") from error

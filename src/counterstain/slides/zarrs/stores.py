@@ -21,7 +21,7 @@ MAX_CHUNK_BYTES = 256 * 2**20
 _METADATA = frozenset({"zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata"})
 
 
-def opened_store(path: Path) -> "CheckedFolder | CheckedZip":
+def open_store(path: Path) -> "CheckedFolder | CheckedZip":
     """Return the store in a folder or zip file, open to be read.
 
     Raises

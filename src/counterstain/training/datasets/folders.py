@@ -43,8 +43,8 @@ def read_scenes(folder: Path) -> dict[str, Scene]:
     """Return the scenes of a folder of images with instance maps, by file stem; grey images are taken as fluorescence."""
     scenes = {}
     for path in _listed(folder / "images", "*.png"):
-        labels = np.asarray(_opened(folder / "labels" / path.name)).astype(np.int32)
-        image = np.asarray(_opened(path))
+        labels = np.asarray(_open_image(folder / "labels" / path.name)).astype(np.int32)
+        image = np.asarray(_open_image(path))
         if labels.shape != image.shape[:2]:
             raise TrainingError(f"{path} has {image.shape[:2]} px and its labels {labels.shape}; they must be of one size")
         density = tissue_density(image, labels) if image.ndim == 3 else fluorescence_density(image, labels)
@@ -77,7 +77,7 @@ def read_strips(folder: Path) -> list[Annotated]:
 
 
 def _read_strip(path: Path) -> Annotated:
-    strip = np.asarray(_opened(path).convert("RGB"))
+    strip = np.asarray(_open_image(path).convert("RGB"))
     height, width = strip.shape[:2]
     if width != height * len(STRIP_PANELS):
         raise TrainingError(f"{path}: expected {len(STRIP_PANELS)} square panels side by side, got {width} x {height} px")
@@ -130,11 +130,11 @@ def read_polygons(folder: Path, *, pattern: str, shrink: float) -> list[Annotate
 def _read_field(path: Path, shrink: float) -> Annotated:
     # at twice the final resolution patches can be cut at other scales without becoming soft
     factor = min(1.0, 2 * shrink)
-    full = _opened(path).convert("RGB")
+    full = _open_image(path).convert("RGB")
     image = np.asarray(full.resize((round(full.width * factor), round(full.height * factor)), Image.Resampling.BOX))
     canvas, positive = Image.new("I", (image.shape[1], image.shape[0])), [False]
     draw = ImageDraw.Draw(canvas)
-    for ring, is_positive in _outlined(path.with_suffix(".geojson")):
+    for ring, is_positive in _read_outlines(path.with_suffix(".geojson")):
         draw.polygon([(x * factor, y * factor) for y, x in ring.tolist()], fill=len(positive))
         positive.append(is_positive)
     labels = np.asarray(canvas).astype(np.int32)
@@ -149,7 +149,7 @@ def _read_field(path: Path, shrink: float) -> Annotated:
     )
 
 
-def _outlined(path: Path) -> list[tuple[NDArray[np.float64], bool]]:
+def _read_outlines(path: Path) -> list[tuple[NDArray[np.float64], bool]]:
     """Return the outer ring of every nucleus of a field, and whether its class is ``Positive``."""
     try:
         features = features_of(json.loads(path.read_text(encoding="utf-8")))
@@ -165,7 +165,7 @@ def _outlined(path: Path) -> list[tuple[NDArray[np.float64], bool]]:
         raise TrainingError(f"{path} holds no outlines with a class each, as QuPath exports them: {error!r}") from error
 
 
-def _opened(path: Path) -> Image.Image:
+def _open_image(path: Path) -> Image.Image:
     """Return an image that was decoded to its end.
 
     Raises

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from counterstain.errors import TrainingError
 from counterstain.training.datasets.batches import batch_rng, jittered, stream
-from counterstain.training.datasets.manifest import ImageSet
+from counterstain.training.datasets.set_list import ImageSet
 from counterstain.training.options import AugmentOptions, LoopOptions, PairedOptions
 
 Images = dict[str, NDArray[np.uint8]]

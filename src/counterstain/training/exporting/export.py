@@ -13,14 +13,14 @@ from counterstain.inference.bundle import Manifest, write_bundle
 from counterstain.training.checkpoint import MODEL, load_checkpoint
 from counterstain.training.exporting.card import model_card
 from counterstain.training.exporting.onnx_graph import MAX_GRAPH_BYTES, Shape, differences, with_half_weights, write_onnx
-from counterstain.training.exporting.quantise import quantised
+from counterstain.training.exporting.quantise import quantise
 from counterstain.training.exporting.subpixel import with_faster_convolutions
 from counterstain.training.recipe import TrainOptions, build_task
 from counterstain.training.run_folder import stored_options
 from counterstain.training.synthesis.render import Sample
 from counterstain.training.tasks.base import Exported
 
-Precision = Literal["fp32", "fp16", "int8"]
+WeightPrecision = Literal["fp32", "fp16", "int8"]
 """``fp16`` stores large weights in half the space and computes in float32; ``int8`` computes convolutions in integers."""
 
 PARITY_LIMIT = 1e-3
@@ -37,7 +37,7 @@ TRAINING_DATA = (
     "two co-registered sets of the DeepLIIF data set (Zenodo 4751737), CC BY 4.0",
     "four glioma Ki-67 fields of two slides, MIT",
 )
-"""What a run without a manifest trains on, with licences."""
+"""What a run without a set list trains on, with licences."""
 
 CARD = "MODEL_CARD.md"
 
@@ -51,7 +51,7 @@ def export_run(
     name: str,
     version: str,
     files: Mapping[str, bytes],
-    precision: Precision = "fp32",
+    precision: WeightPrecision = "fp32",
     samples: Sequence[Sample] = (),
 ) -> float:
     """Write the averaged weights of a checkpoint as a bundle.
@@ -112,7 +112,7 @@ def export_network(
     bundle: Path,
     *,
     files: Mapping[str, bytes],
-    precision: Precision = "fp32",
+    precision: WeightPrecision = "fp32",
     samples: Sequence[Sample] = (),
 ) -> float:
     """Write a model as a bundle with one graph.
@@ -143,14 +143,14 @@ def export_network(
             f"ONNX Runtime differs from PyTorch by {difference:.2g}, allowed is {PARITY_LIMIT}; nothing was exported"
         )
     if precision == "fp16":
-        graph = _halved(network, graph, shapes)
+        graph = _halve(network, graph, shapes)
     elif precision == "int8":
-        graph = quantised(graph, samples)
+        graph = quantise(graph, samples)
     write_bundle(bundle, manifest, {"model.onnx": graph, **files})
     return difference
 
 
-def _check_size(network: nn.Module, precision: Precision) -> None:
+def _check_size(network: nn.Module, precision: WeightPrecision) -> None:
     size = sum(weight.numel() * weight.element_size() for weight in network.parameters())
     if size > MAX_GRAPH_BYTES:
         raise TrainingError(
@@ -167,7 +167,7 @@ def _graph(network: nn.Module, manifest: Manifest) -> bytes:
         return path.read_bytes()
 
 
-def _halved(network: nn.Module, graph: bytes, shapes: Sequence[Shape]) -> bytes:
+def _halve(network: nn.Module, graph: bytes, shapes: Sequence[Shape]) -> bytes:
     try:
         smaller = with_half_weights(graph)
     except ValueError as error:

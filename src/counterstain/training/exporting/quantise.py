@@ -25,7 +25,7 @@ MAX_DICE_LOSS = 0.5
 _MIN_SAMPLES = 2
 
 
-def quantised(graph: bytes, samples: Sequence[Sample]) -> bytes:
+def quantise(graph: bytes, samples: Sequence[Sample]) -> bytes:
     """Return the graph with 8-bit convolutions.
 
     Parameters

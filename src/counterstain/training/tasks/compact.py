@@ -1,4 +1,4 @@
-"""Learn the compact network: from rendered patches, or from the co-registered sets of a manifest."""
+"""Learn the compact network: from rendered patches, or from listed co-registered sets."""
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -15,21 +15,21 @@ from counterstain.training.datasets.batches import TRUE_MODALITIES, Batch, batch
 from counterstain.training.datasets.cache import open_cache, to_planes
 from counterstain.training.datasets.crops import Annotated, random_crop
 from counterstain.training.datasets.folders import annotate
-from counterstain.training.datasets.manifest import read_manifest
 from counterstain.training.datasets.paired import read_images
+from counterstain.training.datasets.set_list import read_set_list
 from counterstain.training.losses.total import loss_terms
 from counterstain.training.networks.compact import CompactNetwork, CompactOptions
 from counterstain.training.options import AugmentOptions, DataOptions, LoopOptions, LossOptions, PairedOptions
 from counterstain.training.synthesis.render import Sample
 from counterstain.training.tasks.base import Exported, Step
-from counterstain.training.validate import Infer, field_set, manifest_set, rendered_set
+from counterstain.training.validate import Infer, field_set, listed_set, rendered_set
 
 TILE_PX, MARGIN_PX = 1536, 128
 """Of the compact network: with this margin tiles of any size count the same nuclei but for 0.1 %; see the lab log."""
 
 
 class CompactTask:
-    """See ``Task``; a manifest takes the place of rendered patches.
+    """See ``Task``; a set list takes the place of rendered patches.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ class CompactTask:
 
     def _paired_batches(self, start: int, rank: int) -> Iterator[Batch]:
         names = ("image", *TRUE_MODALITIES, "segmentation")
-        found = read_manifest(Path(self._paired.manifest), "train", names)
+        found = read_set_list(Path(self._paired.manifest), "train", names)
         if not found:
             raise TrainingError(f"{self._paired.manifest} has no set in the split train")
         fields = [annotate(one.name, read_images(one, self._paired.shrink), scale=self._paired.zoom) for one in found]
@@ -86,9 +86,9 @@ class CompactTask:
         return batch.image
 
     def validation(self) -> dict[str, list[Sample]]:
-        """Return the split of the manifest, or real fields of another slide and held-out tiles, rendered."""
+        """Return the validation split of the set list, or real fields of another slide and held-out tiles, rendered."""
         if self._paired.manifest:
-            samples = manifest_set(self._paired)
+            samples = listed_set(self._paired)
             return {"validation": samples} if samples else {}
         return {"field": field_set(self._data), "rendered": rendered_set(self._data, self._loop.seed)}
 

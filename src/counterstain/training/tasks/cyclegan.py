@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from counterstain.errors import TrainingError, UsageError
 from counterstain.training.checkpoint import MODEL
-from counterstain.training.datasets.manifest import read_manifest
 from counterstain.training.datasets.paired import ImageBatch, PairedSource, unpaired_batches
+from counterstain.training.datasets.set_list import read_set_list
 from counterstain.training.losses.cycle import CycleOptions, cycle_judgement, cycle_terms
 from counterstain.training.networks.layers import GeneratorOptions, initialise
 from counterstain.training.networks.names import generator
@@ -38,7 +38,7 @@ class CycleGANTaskOptions:
     """Two kinds of images, two generators, two discriminators."""
 
     source: str = "image"
-    """Name of the first kind in the manifest."""
+    """Name of the first kind in the set list."""
     target: str = "marker"
     """Name of the second kind; sets need not have both."""
     translator: str = "resnet_9blocks"
@@ -90,8 +90,8 @@ class CycleGANTask:
         self.optimizers = {name: adam(network, loop.learning_rate) for name, network in self.networks.items()}
 
     def batches(self, start: int, rank: int) -> Iterator[ImageBatch]:
-        """Read the manifest and return batches in which the two kinds are of different fields."""
-        found = read_manifest(Path(self._paired.manifest), "train", ())
+        """Read the set list and return batches in which the two kinds are of different fields."""
+        found = read_set_list(Path(self._paired.manifest), "train", ())
         sources = {}
         for kind in self._kinds:
             fields = tuple(one for one in found if any(panel.name == kind for panel in one.panels))

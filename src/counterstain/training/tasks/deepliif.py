@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from counterstain.errors import TrainingError, UsageError
 from counterstain.panel import DEFAULT_PANEL, SEGMENTATION, Channel, Panel
 from counterstain.training.checkpoint import MODEL
-from counterstain.training.datasets.manifest import read_manifest
 from counterstain.training.datasets.paired import ImageBatch, PairedSource, paired_batches
+from counterstain.training.datasets.set_list import read_set_list
 from counterstain.training.losses.objective import (
     ObjectiveOptions,
     segmentation_judgement,
@@ -34,7 +34,7 @@ from counterstain.training.tasks.adversarial import (
     to_unit,
 )
 from counterstain.training.tasks.base import Exported, Step
-from counterstain.training.validate import Infer, manifest_set
+from counterstain.training.validate import Infer, listed_set
 
 PAPER_TILE_PX, PAPER_MARGIN_PX = 512, 32
 """A margin of a sixteenth of the tile on each side, as the published software overlaps its tiles."""
@@ -48,7 +48,7 @@ class DeepLIIFTaskOptions:
     """The composed model, its discriminators and its objective."""
 
     modalities: tuple[str, ...] = ("hematoxylin", "dapi", "lap2", "marker")
-    """Names of the inferred images, none to ten, as the manifest calls them."""
+    """Names of the inferred images, none to ten, as the set list calls them."""
     inputs: tuple[str, ...] = ("image",)
     """Names of the input images, stacked in this order."""
     segmentation: bool = True
@@ -114,10 +114,10 @@ class DeepLIIFTask:
         self._perceptual: PerceptualLoss | None = None
 
     def batches(self, start: int, rank: int) -> Iterator[ImageBatch]:
-        """Read the weights of the perceptual loss and the manifest, and return batches of its training split."""
+        """Read the weights of the perceptual loss and the set list, and return batches of its training split."""
         self._read_perceptual()
         names = (*self._options.inputs, *self._options.modalities, *((_SEGMENTED,) if self._options.segmentation else ()))
-        found = read_manifest(Path(self._paired.manifest), "train", names)
+        found = read_set_list(Path(self._paired.manifest), "train", names)
         if not found:
             raise TrainingError(f"{self._paired.manifest} has no set in the split train")
         source = PairedSource(fields=found, names=names, options=self._paired, augment=self._augment)
@@ -185,7 +185,7 @@ class DeepLIIFTask:
 
     def validation(self) -> dict[str, list[Sample]]:
         """Return the validation split, where nuclei of a single ``image`` are segmented."""
-        samples = manifest_set(self._paired) if self._options.segmentation and self._options.inputs == ("image",) else []
+        samples = listed_set(self._paired) if self._options.segmentation and self._options.inputs == ("image",) else []
         return {"validation": samples} if samples else {}
 
     def exported(self, network: nn.Module) -> Exported:

@@ -22,8 +22,8 @@ from counterstain.panel import DEFAULT_PANEL, DISTANCE, SEGMENTATION, Panel
 from counterstain.slides.array import ArraySlide
 from counterstain.stitching.canvas import stitch
 from counterstain.training.checkpoint import MODEL
-from counterstain.training.datasets.manifest import read_manifest
 from counterstain.training.datasets.paired import ImageBatch, Images, PairedSource, paired_batches, read_images
+from counterstain.training.datasets.set_list import read_set_list
 from counterstain.training.losses.distillation import distillation_terms
 from counterstain.training.networks.compact import CompactOptions
 from counterstain.training.options import AugmentOptions, LoopOptions, LossOptions, PairedOptions
@@ -31,7 +31,7 @@ from counterstain.training.synthesis.render import Sample
 from counterstain.training.synthesis.targets import distance_image
 from counterstain.training.tasks.base import Exported, Step
 from counterstain.training.tasks.compact import compact_network, exported_compact, segment_with
-from counterstain.training.validate import Infer, manifest_set
+from counterstain.training.validate import Infer, listed_set
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,12 +86,12 @@ class DistillationTask:
 
     def batches(self, start: int, rank: int) -> Iterator[ImageBatch]:
         """Ask the teacher about every image and return batches of its answers."""
-        found = read_manifest(Path(self._paired.manifest), "train", ("image",))
+        found = read_set_list(Path(self._paired.manifest), "train", ("image",))
         if not found:
             raise TrainingError(f"{self._paired.manifest} has no set in the split train")
         fields = []
         for number, one in enumerate(found, start=1):
-            fields.append(taught(read_images(one, self._paired.shrink)["image"], self._teacher, self._panel))
+            fields.append(ask_teacher(read_images(one, self._paired.shrink)["image"], self._teacher, self._panel))
             self._report(f"the teacher has answered {number} of {len(found)} images")
         names = ("image", *(channel.name for channel in self._panel.channels))
         source = PairedSource(fields=tuple(fields), names=names, options=self._paired, augment=self._augment)
@@ -112,7 +112,7 @@ class DistillationTask:
 
     def validation(self) -> dict[str, list[Sample]]:
         """Return the validation split, whose sets have a true segmentation."""
-        samples = manifest_set(self._paired)
+        samples = listed_set(self._paired)
         return {"validation": samples} if samples else {}
 
     def exported(self, network: nn.Module) -> Exported:
@@ -120,7 +120,7 @@ class DistillationTask:
         return exported_compact(network, self._panel, self._stride_px)
 
 
-def taught(image: NDArray[np.uint8], teacher: Backend, panel: Panel) -> Images:
+def ask_teacher(image: NDArray[np.uint8], teacher: Backend, panel: Panel) -> Images:
     """Return an image with the teacher's answers.
 
     Parameters

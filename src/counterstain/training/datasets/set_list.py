@@ -1,6 +1,6 @@
-"""Read a manifest: which image files belong together, of which patient they are, and what they are used for.
+"""Read a list of image sets: which files belong together, of which patient they are, and what they are used for.
 
-A manifest is TOML or CSV. Sets are split by patient (or slide), never by tile, and that is checked. Nothing here decodes
+A set list is TOML or CSV. Sets are split by patient (or slide), never by tile, and that is checked. Nothing here decodes
 pixels.
 """
 
@@ -23,13 +23,13 @@ _OWN_COLUMNS = ("patient", "split", "strip")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetEntry:
-    """One line of a manifest: one or many image sets of one patient."""
+    """One line of a set list: one or many image sets of one patient."""
 
     patient: str
     """The patient or slide; all its sets are in one split."""
     split: Split
     strip: str = ""
-    """Pattern of files with all panels side by side, relative to the manifest."""
+    """Pattern of files with all panels side by side, relative to the set list."""
     images: dict[str, str] = field(default_factory=dict)
     """Name -> pattern of files for ``image`` (or the first name); for the others a file, or a folder with files of the same
     name."""
@@ -37,7 +37,7 @@ class SetEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetList:
-    """A manifest as it is written."""
+    """A set list as it is written."""
 
     sets: tuple[SetEntry, ...]
     panels: tuple[str, ...] = STRIP_PANELS
@@ -63,7 +63,7 @@ class ImageSet:
     panels: tuple[PanelFile, ...]
 
 
-def read_manifest(path: Path, split: Split, names: tuple[str, ...]) -> tuple[ImageSet, ...]:
+def read_set_list(path: Path, split: Split, names: tuple[str, ...]) -> tuple[ImageSet, ...]:
     """Return the sets of one split, each with (at least) the images that are asked for.
 
     Parameters
@@ -72,7 +72,7 @@ def read_manifest(path: Path, split: Split, names: tuple[str, ...]) -> tuple[Ima
 
     Returns
     -------
-    Sets in the order of the manifest, files of a pattern in alphabetical order; empty when the split is.
+    Sets in the order of the list, files of a pattern in alphabetical order; empty when the split is.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def _read_csv(path: Path) -> SetList:
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
     except OSError as error:
-        raise TrainingError(f"cannot read the manifest {path}: {error.strerror or error}") from error
+        raise TrainingError(f"cannot read the set list {path}: {error.strerror or error}") from error
     for number, row in enumerate(rows, start=2):
         if row.get("split") not in ("train", "validation", "test") or not row.get("patient"):
             raise TrainingError(
