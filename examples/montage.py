@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 PANELS = ("hematoxylin", "dapi", "lap2", "marker", "segmentation", "overlay")
-CROP_PX, PANEL_PX, GAP_PX = 512, 288, 6
+CROP_PX, PANEL_PX, GAP_PX = 512, 272, 6
 
 
 def montage(folder: Path) -> Image.Image:

@@ -57,7 +57,8 @@ class Colours:
 
     def where(self, chosen: NDArray[np.bool_]) -> "Colours":
         """Return some of the pixels."""
-        return Colours(red=self.red[chosen], green=self.green[chosen], density=self.density[chosen])
+        places = np.flatnonzero(chosen)  # taken three times, which is faster than by truth values
+        return Colours(red=self.red[places], green=self.green[places], density=self.density[places])
 
     def above(self, slope: float) -> Values:
         """Return (n,) float32: how far each lies above the line of a slope through grey, towards red and purple."""
@@ -74,8 +75,9 @@ class Colours:
 
 def background(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return the (3,) float32 RGB of the clearest pixels of an (h, w, 3) uint8 image: glass, or the palest tissue."""
-    darkest = _darkest(pixels)
-    clearest = pixels[darkest >= np.quantile(darkest, 1 - CLEAREST_SHARE)]  # (n, 3)
+    darkest = _darkest(pixels).ravel()
+    rank = math.ceil((1 - CLEAREST_SHARE) * (darkest.size - 1))
+    clearest = pixels.reshape(-1, 3)[np.flatnonzero(darkest >= np.partition(darkest, rank)[rank])]  # (n, 3)
     return np.asarray(np.median(clearest, axis=0), np.float32)
 
 
@@ -88,8 +90,8 @@ def stained(pixels: NDArray[np.uint8], white: NDArray[np.float32]) -> Colours:
     red, green, blue = (np.maximum(optical_density(pixels[..., channel]) - glass[channel], 0) for channel in range(3))
     mean = (red + green + blue) * third
     is_seen = _darkest(pixels) > DARKEST
-    chosen = (mean >= STAINED[0]) & (mean < STAINED[1]) & is_seen
-    red, green, blue, mean = (plane[chosen] for plane in (red, green, blue, mean))
+    chosen = np.flatnonzero((mean >= STAINED[0]) & (mean < STAINED[1]) & is_seen)
+    red, green, blue, mean = (plane.ravel()[chosen] for plane in (red, green, blue, mean))
     return Colours(red=red / mean - 1, green=(green - blue) / (mean * np.float32(math.sqrt(3))), density=mean)
 
 

@@ -94,8 +94,8 @@ NEUTRAL, BLACK_SHARE, BROWN_SHARE = 0.1, 0.35, 0.05
 """A pixel so near to grey has no hue; a chromogen is black where so many of the dark pixels have none (in clean images up to
 0.19), and fewer than the last of all are warm. Dark DAB has no hue in places, but is brown in others."""
 
-COLOURLESS = 0.06
-"""Distance from grey of nine tenths of the stained pixels in an image without colour; clean images have at least 0.17."""
+COLOURLESS, COLOURLESS_SHARE = 0.06, 0.9
+"""Distance from grey of nine tenths of the stained pixels in an image without colour; in clean images it is at least 0.17."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,16 +163,16 @@ def find_stains(pixels: NDArray[np.uint8], known: tuple[str, ...] = HEMATOXYLIN_
             background=ground,
             stained_share=share,
         )
-    if len(colours) < LEAST_STAINED:
-        return Stains(
-            verdict="undetermined", reason="there is too little stain to tell", background=ground, stained_share=share
-        )
-    if float(np.quantile(colours.greyness(), 0.9)) < COLOURLESS:
+    if len(colours) >= LEAST_PIXELS and np.mean(colours.greyness() < COLOURLESS) > COLOURLESS_SHARE:
         return Stains(
             verdict="not_bright_field",
             reason="it is grey, without the colours of stains",
             background=ground,
             stained_share=share,
+        )
+    if len(colours) < LEAST_STAINED:
+        return Stains(
+            verdict="undetermined", reason="there is too little stain to tell", background=ground, stained_share=share
         )
     judged = _judged(colours, known, ground, share)
     if darkness == "doubtful" and judged.verdict == "known":
