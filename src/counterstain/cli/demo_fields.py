@@ -22,7 +22,7 @@ COLON_MPP = 0.5
 
 FIELD_MPP = 0.25
 FIELD_SEED = 1
-"""Of fifty, the one that looks most like a section stained for Ki-67: blue nuclei, every fourth of them brown, and brown scraps."""
+"""Of fifty, the one most like a section stained for Ki-67: blue nuclei, every fourth of them brown, and brown scraps."""
 FIELD_PX = 512
 
 
