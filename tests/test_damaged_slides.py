@@ -174,7 +174,7 @@ def test_damage_where_no_level_shows_tissue_is_named_too(tmp_path, monkeypatch):
     path = tmp_path / "slide.tif"
     options = {"resolution": (PER_CM,) * 2, "resolutionunit": "CENTIMETER", "metadata": None}
     tifffile.imwrite(path, image, tile=(TILE, TILE), photometric="rgb", compression="zlib", **options)
-    monkeypatch.setattr("counterstain.slides.tiled_tiff.FLAT_PIXELS", 1000)
+    monkeypatch.setattr("counterstain.slides.tiffs.tiled.FLAT_PIXELS", 1000)
     monkeypatch.setattr(pipeline, "IN_MEMORY_PIXELS", 1000)
     (tmp_path / "damaged").mkdir()
     number = SIDE // TILE * (SIDE // TILE) - 2  # on glass, in the last row

@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from counterstain.cli.wording import in_options
+from counterstain.cli.showing.wording import in_options
 from counterstain.errors import ELSEWHERE, REPLACE, OutputError, Remedy, SlideError
 
 

@@ -8,7 +8,7 @@ import tifffile
 
 from counterstain.geometry import Box, Size
 from counterstain.slides.opening import open_slide
-from counterstain.slides.tiled_tiff import TiledTiffSlide
+from counterstain.slides.tiffs.tiled import TiledTiffSlide
 from counterstain.tiling.glass import find_tissue
 
 SIDE = 2560

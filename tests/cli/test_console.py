@@ -1,8 +1,8 @@
 import io
 import sys
 
-from counterstain.cli.console import show_columns, show_error, show_summary, show_warning
-from counterstain.cli.progress import progress_bars
+from counterstain.cli.showing.console import show_columns, show_error, show_summary, show_warning
+from counterstain.cli.showing.progress import progress_bars
 from counterstain.progress import Progress
 from counterstain.results.record import CountsRecord, Record, ScoreRecord
 

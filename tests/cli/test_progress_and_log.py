@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.progress import Progress as Shown
 from rich.progress import TextColumn
 
-from counterstain.cli import progress
-from counterstain.cli.bars import TerminalBars
-from counterstain.cli.pace import Pace
-from counterstain.cli.progress import JsonLines, progress_bars
+from counterstain.cli.showing import progress
+from counterstain.cli.showing.bars import TerminalBars
+from counterstain.cli.showing.pace import Pace
+from counterstain.cli.showing.progress import JsonLines, progress_bars
 from counterstain.jobs.run_log import FILE_NAME, RunLog
 from counterstain.progress import Progress
 from counterstain.results.summary import Failure

@@ -10,8 +10,8 @@ from conformance.slide import SlideConformance
 from counterstain.errors import UnreadableSlideError, UnsupportedSlideError
 from counterstain.geometry import Box
 from counterstain.slides.opening import open_slide
-from counterstain.slides.tiff import decode_tiff
-from counterstain.slides.tiled_tiff import TiledTiffSlide
+from counterstain.slides.tiffs.flat import decode_tiff
+from counterstain.slides.tiffs.tiled import TiledTiffSlide
 
 MPP = 0.25
 NEEDED = (5, 7, 34712, 50000)

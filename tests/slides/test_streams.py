@@ -103,7 +103,7 @@ DAMAGES = {
 def test_a_jpeg_tile_that_is_not_whole_is_damage_in_flat_files_and_in_pyramids(tmp_path, monkeypatch, damage, flat):
     change, message = DAMAGES[damage]
     if flat:
-        monkeypatch.setattr("counterstain.slides.tiled_tiff.reads_in_pieces", lambda image: False)
+        monkeypatch.setattr("counterstain.slides.tiffs.tiled.reads_in_pieces", lambda image: False)
     with open_slide(with_tile(tmp_path / "a.tif", change), mpp=MPP) as slide:
         pixels = slide.read(Box.whole(slide.size), MPP)
         (found,) = slide.damage(Box.whole(slide.size), MPP)

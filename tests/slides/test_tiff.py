@@ -4,9 +4,9 @@ import tifffile
 from PIL import Image
 
 from counterstain.errors import UnreadableSlideError, UnsupportedSlideError
-from counterstain.slides import tiff as tiff_module
 from counterstain.slides.opening import open_slide
-from counterstain.slides.tiff import headers_of_tiff
+from counterstain.slides.tiffs import flat as tiff_module
+from counterstain.slides.tiffs.flat import headers_of_tiff
 
 RGB = np.random.default_rng(0).integers(0, 256, (40, 56, 3), dtype=np.uint8)
 GREY = RGB[..., 0]

@@ -9,11 +9,12 @@ from conformance.slide import SlideConformance
 
 from counterstain.errors import MissingResolutionError, UnreadableSlideError, UnsupportedSlideError
 from counterstain.geometry import Box, Size
-from counterstain.slides import tiled_tiff, tiles
+from counterstain.slides import tiles
 from counterstain.slides.base import Resolution
 from counterstain.slides.opening import open_slide
-from counterstain.slides.tiff import headers_of_tiff
-from counterstain.slides.tiled_tiff import TiledTiffSlide
+from counterstain.slides.tiffs import tiled as tiled_tiff
+from counterstain.slides.tiffs.flat import headers_of_tiff
+from counterstain.slides.tiffs.tiled import TiledTiffSlide
 
 MPP = 0.25
 PER_CM = 1e4 / MPP

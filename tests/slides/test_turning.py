@@ -7,7 +7,7 @@ from PIL import Image, ImageOps
 
 from counterstain.geometry import Box, Size
 from counterstain.slides.opening import open_slide
-from counterstain.slides.tiled_tiff import TiledTiffSlide
+from counterstain.slides.tiffs.tiled import TiledTiffSlide
 from counterstain.slides.turning import stored_box, turned, turned_size
 
 RGB = np.random.default_rng(0).integers(0, 256, (40, 56, 3), dtype=np.uint8)

@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from counterstain.cli.console import show_columns
-from counterstain.cli.progress import listening
 from counterstain.cli.run import show_json, show_run
+from counterstain.cli.showing.console import show_columns
+from counterstain.cli.showing.progress import listening
 from counterstain.jobs.order import order_from
 from counterstain.jobs.rescoring import rescore
 from counterstain.jobs.resegmenting import resegment

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from counterstain.cli.wording import in_options
+from counterstain.cli.showing.wording import in_options
 from counterstain.errors import CounterstainError, UsageError
 
 EXIT_FAILED = 1

@@ -10,8 +10,8 @@ import click
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON document to standard output.")
 def models(as_json: bool) -> None:
     """List the models that --bundle knows by name."""
-    from counterstain.cli.console import show_columns
     from counterstain.cli.model_list import HEADINGS, describe_models
+    from counterstain.cli.showing.console import show_columns
 
     described = describe_models()
     if as_json:

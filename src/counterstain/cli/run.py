@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from counterstain.cli.console import show_summary, show_warning, visible
-from counterstain.cli.progress import listening
+from counterstain.cli.showing.console import show_summary, show_warning, visible
+from counterstain.cli.showing.progress import listening
 from counterstain.extras import install_command
 from counterstain.jobs.analyzing import analyze_images
 from counterstain.jobs.document import document

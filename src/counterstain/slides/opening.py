@@ -94,7 +94,7 @@ def full_size_series(path: Path) -> list[int]:
     if reader in ("zarr", "slideio"):
         candidates = _listing(path, reader)
     elif reader == "tiff":
-        from counterstain.slides.tiff import candidates_of_tiff
+        from counterstain.slides.tiffs.flat import candidates_of_tiff
 
         candidates = candidates_of_tiff(path)
     else:
@@ -195,8 +195,8 @@ def _open_whole_slide(wanted: Wanted) -> Slide:
 
 
 def _open_tiff(wanted: Wanted) -> Slide:
-    from counterstain.slides.tiff import decode_tiff, headers_of_tiff
-    from counterstain.slides.tiled_tiff import TiledTiffSlide, reads_in_pieces
+    from counterstain.slides.tiffs.flat import decode_tiff, headers_of_tiff
+    from counterstain.slides.tiffs.tiled import TiledTiffSlide, reads_in_pieces
 
     path = wanted.path
     image, origin = headers_of_tiff(path, wanted.series)

@@ -13,7 +13,7 @@ from counterstain.errors import OutputError
 from counterstain.geometry import Box, Size
 from counterstain.outputs.images.ome_tiff import named_planes
 from counterstain.panel import Panel
-from counterstain.slides.tiff import TIFF_ERRORS
+from counterstain.slides.tiffs.flat import TIFF_ERRORS
 from counterstain.stitching.maps import Maps, Plane
 
 CHANNEL = "{http://www.openmicroscopy.org/Schemas/OME/2016-06}Channel"

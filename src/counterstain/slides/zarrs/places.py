@@ -18,7 +18,7 @@ import zarr
 from counterstain.errors import UnreadableSlideError, UnsupportedSlideError
 from counterstain.geometry import Size
 from counterstain.slides.choosing import Candidate
-from counterstain.slides.ome_xml import ome_images
+from counterstain.slides.tiffs.ome_xml import ome_images
 from counterstain.slides.zarrs.metadata import image_in, is_place, multiscale_of, name_in
 from counterstain.slides.zarrs.stores import open_store, read_text
 

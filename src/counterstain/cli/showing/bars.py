@@ -8,8 +8,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Shown
 
-from counterstain.cli.console import visible
-from counterstain.cli.pace import Pace
+from counterstain.cli.showing.console import visible
+from counterstain.cli.showing.pace import Pace
 from counterstain.progress import Progress, Stage
 
 

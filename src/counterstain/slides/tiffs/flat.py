@@ -21,8 +21,8 @@ from counterstain.images import to_rgb
 from counterstain.slides.base import WHITE, Damage, Origin
 from counterstain.slides.choosing import Candidate, choose
 from counterstain.slides.raster import Decoded, check_pixel_count
-from counterstain.slides.segments import decode_segment
-from counterstain.slides.tiff_images import Level, TiffImage, images_of
+from counterstain.slides.tiffs.images import Level, TiffImage, images_of
+from counterstain.slides.tiffs.segments import decode_segment
 from counterstain.slides.turning import shown_box, turned, with_turn
 from counterstain.slides.white_level import FULL, WhiteLevel, scaled, white_level
 

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-from counterstain.cli.console import show_error, show_warning
-from counterstain.cli.pace import Pace
+from counterstain.cli.showing.console import show_error, show_warning
+from counterstain.cli.showing.pace import Pace
 from counterstain.jobs.listening import ImageListener, Listener, Silence
 from counterstain.progress import Progress
 
@@ -118,7 +118,7 @@ def progress_bars(*, quiet: bool, as_json: bool = False) -> Iterator[Bars]:
     if quiet or not sys.stderr.isatty():
         yield Silence()
         return
-    from counterstain.cli.bars import terminal_bars
+    from counterstain.cli.showing.bars import terminal_bars
 
     with terminal_bars() as bars:
         yield bars

@@ -4,8 +4,8 @@ from typing import Any
 
 import tifffile
 
-from counterstain.slides.ome_xml import OmeImage
 from counterstain.slides.pixel_size import UM_OF_UNIT, Sides, Stated, stated
+from counterstain.slides.tiffs.ome_xml import OmeImage
 from counterstain.slides.turning import is_exchanged
 
 _UM_OF_RESOLUTION_UNIT = {2: 25400.0, 3: 10000.0}

@@ -14,7 +14,7 @@ from counterstain.errors import DamagedTileError, SlideError, UnreadableSlideErr
 from counterstain.geometry import Box, Size
 from counterstain.slides.base import WHOLE_FILE, Damage, Origin, Resolution
 from counterstain.slides.pyramid import damage_in_pyramid, is_level, level_of, read_pyramid
-from counterstain.slides.tiff import (
+from counterstain.slides.tiffs.flat import (
     TIFF_ERRORS,
     check_kind,
     chosen_image,
@@ -23,7 +23,7 @@ from counterstain.slides.tiff import (
     white_in,
     white_of,
 )
-from counterstain.slides.tiff_images import Level, TiffImage
+from counterstain.slides.tiffs.images import Level, TiffImage
 from counterstain.slides.tiles import TileCache, fill
 from counterstain.slides.turning import shown_box, stored_box, turned, turned_size
 from counterstain.slides.white_level import FULL, WhiteLevel, with_white

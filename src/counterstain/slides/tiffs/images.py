@@ -14,9 +14,9 @@ import tifffile
 
 from counterstain.geometry import Size
 from counterstain.slides.choosing import COARSER, Candidate
-from counterstain.slides.ome_xml import RGB, OmeImage, colour_order, ome_images
 from counterstain.slides.pixel_size import Stated
-from counterstain.slides.tiff_resolution import stated_by_tiff
+from counterstain.slides.tiffs.ome_xml import RGB, OmeImage, colour_order, ome_images
+from counterstain.slides.tiffs.resolution import stated_by_tiff
 from counterstain.slides.turning import UPRIGHT, turned_size
 
 MAX_FIELDS = 256

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import click
 
-from counterstain.cli.wording import in_options
+from counterstain.cli.showing.wording import in_options
 from counterstain.results.record import Record
 from counterstain.scoring.names import HEADINGS as SCORE_HEADINGS
 from counterstain.scoring.names import MAIN
@@ -44,7 +44,7 @@ def show_summary(records: Sequence[tuple[str, Record]]) -> None:
     """
     rows = [tuple(map(visible, summary_row(name, content))) for name, content in records]
     if sys.stdout.isatty():
-        from counterstain.cli.framed import show_framed
+        from counterstain.cli.showing.framed import show_framed
 
         show_framed([HEADINGS, *rows])
     else:

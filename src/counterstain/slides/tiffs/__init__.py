@@ -1,0 +1,1 @@
+"""Readers of TIFF: flat images, tiled pyramids, and the metadata of OME."""
