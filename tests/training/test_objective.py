@@ -196,7 +196,7 @@ def test_a_student_learns_classes_distance_and_modalities() -> None:
         "distance": torch.full((1, 1, 2, 2), 0.5),
         "dapi": torch.full((1, 1, 2, 2), 0.25),
     }
-    terms = distillation_terms(outputs, answers, LossOptions())
+    terms = distillation_terms(outputs, answers, LossOptions(class_weights=(0.9, 1.2, 1.6, 1.2)))
     assert set(terms) == {"soft classes", "distance", "dapi"}
     assert terms["soft classes"].item() == pytest.approx(1.6 * math.log(4))  # 1.6 is the weight of positive
     assert terms["distance"].item() == pytest.approx(0.5)
