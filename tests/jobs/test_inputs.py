@@ -87,3 +87,11 @@ def test_a_named_pipe_is_no_image(folder):
 def test_names_keep_to_what_the_system_can_write(monkeypatch):
     monkeypatch.setattr(sys, "getfilesystemencoding", lambda: "ascii")
     assert folder_names([Path("b\u00e9.png")]) == ["b?"]
+
+
+def test_a_zipped_ome_zarr_of_a_folder_is_an_image_and_another_archive_is_not(tmp_path):
+    for name in ("field.ome.zarr.zip", "letters.zip", "slide.png"):
+        (tmp_path / name).write_bytes(b"content")
+    found, faults = find_inputs((str(tmp_path),))
+    assert [item.path.name for item in found] == ["field.ome.zarr.zip", "slide.png"]
+    assert faults == []

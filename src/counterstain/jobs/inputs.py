@@ -19,6 +19,9 @@ OUR_FILES = re.compile(r"summary\.csv|analysis\.json|counterstain(-\d+-of-\d+)?\
 MAX_NAME_ROUNDS = 40
 """How many parent folders may be needed to tell two inputs apart."""
 
+ZIPPED_ZARR = ".zarr.zip"
+"""How the name of an OME-Zarr in one file ends; other ZIP files of a folder are no images."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Input:
@@ -112,7 +115,8 @@ def _listed(candidates: list[Path], message_when_none: str) -> list[Path]:
 
 
 def _is_image(path: Path) -> bool:
-    if path.name.startswith(".") or path.suffix.lower() not in SLIDE_SUFFIXES or not (path.is_file() or is_ome_zarr(path)):
+    known = path.suffix.lower() in SLIDE_SUFFIXES or path.name.lower().endswith(ZIPPED_ZARR)
+    if path.name.startswith(".") or not known or not (path.is_file() or is_ome_zarr(path)):
         return False
     return not is_output(path)
 
@@ -125,7 +129,7 @@ def _visible(stem: str) -> str:
 
 
 def _suffixes() -> str:
-    return ", ".join(sorted(SLIDE_SUFFIXES))
+    return ", ".join(sorted({*SLIDE_SUFFIXES, ZIPPED_ZARR}))
 
 
 def _candidate(path: Path, round_: int) -> str:
