@@ -37,7 +37,7 @@ from counterstain.slides.base import Slide
 from counterstain.tiling.grid import Tile
 from counterstain.tiling.quality import TileQuality
 from counterstain.versions import package_versions
-from counterstain.worker import Model, Source, cut_block, infer_tiles, measure_block
+from counterstain.worker import Model, Source, cut_block, find_block_sizes, infer_tiles
 
 TILES_PER_TASK = 8
 """Tiles that a worker gets at a time: some seconds of work, which are lost when the worker is."""
@@ -108,9 +108,9 @@ class SlideWorkers:
             for group in done:
                 yield from group
 
-    def measure(self, blocks: Sequence[Box], decoder: Decoder, errand: Errand) -> Generator[NDArray[np.int64], None, None]:
-        """Yield the sizes of the nuclei of each block; see ``Workers.measure``."""
-        return self._spread(measure_block, blocks, errand, decoder=decoder)
+    def find_sizes(self, blocks: Sequence[Box], decoder: Decoder, errand: Errand) -> Generator[NDArray[np.int64], None, None]:
+        """Yield the sizes of the nuclei of each block; see ``Workers.find_sizes``."""
+        return self._spread(find_block_sizes, blocks, errand, decoder=decoder)
 
     def cut(self, blocks: Sequence[Box], rules: Rules, errand: Errand) -> Generator[tuple[Box, int], None, None]:
         """Yield each block when a worker has written its table; see ``Workers.cut``."""

@@ -103,10 +103,10 @@ def infer_tiles(
         return tuple(_ready(source, model, errand).infer(tiles, errand, Stopwatch()))
 
 
-def measure_block(block: Box, *, decoder: Decoder, source: Source, model: Model, errand: Errand) -> NDArray[np.int64]:
+def find_block_sizes(block: Box, *, decoder: Decoder, source: Source, model: Model, errand: Errand) -> NDArray[np.int64]:
     """Return the (n,) int64 sizes in pixels of the nuclei of a block; raises what ``infer_tiles`` raises."""
     with _at_work:
-        (sizes,) = _ready(source, model, errand).measure([block], decoder, errand)
+        (sizes,) = _ready(source, model, errand).find_sizes([block], decoder, errand)
         return sizes
 
 

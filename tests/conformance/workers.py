@@ -52,7 +52,7 @@ class WorkersConformance:
         [*workers.infer([*grid_of(subject.slide, subject.backend.manifest)], errand, Stopwatch())]
         rules = rules_for(alone, CellOptions(), decoder="watershed")
         blocks = [*Box.whole(alone.size).split(BLOCK_PX)]
-        sizes = np.concatenate([*workers.measure(blocks, rules.decoder, errand)])
+        sizes = np.concatenate([*workers.find_sizes(blocks, rules.decoder, errand)])
         expected = np.concatenate([areas_px(alone, block, rules.decoder) for block in blocks])
         assert sorted(sizes.tolist()) == sorted(expected.tolist())
         counts = dict(workers.cut(blocks, rules, errand))
@@ -65,5 +65,5 @@ class WorkersConformance:
 
     def test_nothing_to_do_gives_nothing(self, workers, errand):
         assert [*workers.infer([], errand, Stopwatch())] == []
-        assert [*workers.measure([], None, errand)] == []
+        assert [*workers.find_sizes([], None, errand)] == []
         assert [*workers.cut([], None, errand)] == []

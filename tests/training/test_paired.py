@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from counterstain.errors import TrainingError, UsageError
-from counterstain.training.datasets.paired import PairedSource, cut_together, paired_batches, read_images, unpaired_batches
+from counterstain.training.datasets.paired import PairedSource, crop_together, paired_batches, read_images, unpaired_batches
 from counterstain.training.datasets.set_list import ImageSet, PanelFile, read_set_list
 from counterstain.training.options import AugmentOptions, LoopOptions, PairedOptions
 
@@ -152,7 +152,7 @@ def test_an_image_and_its_masks_are_cut_turned_and_flipped_together() -> None:
     images = {"image": ramp(20), "dapi": ramp(20), "segmentation": ramp(20)}
     rng, seen = np.random.default_rng(0), set()
     for _ in range(40):
-        cut = cut_together(rng, images, PairedOptions(crop_px=8))
+        cut = crop_together(rng, images, PairedOptions(crop_px=8))
         assert np.array_equal(cut["image"], cut["dapi"])
         assert np.array_equal(cut["image"], cut["segmentation"])
         rows = cut["image"][..., 0].astype(int)
@@ -162,7 +162,7 @@ def test_an_image_and_its_masks_are_cut_turned_and_flipped_together() -> None:
 
 
 def test_without_turning_the_square_is_as_it_was() -> None:
-    cut = cut_together(np.random.default_rng(0), {"image": ramp(8)}, PairedOptions(crop_px=8, turn=False))
+    cut = crop_together(np.random.default_rng(0), {"image": ramp(8)}, PairedOptions(crop_px=8, turn=False))
     assert np.array_equal(cut["image"], ramp(8))
 
 
@@ -170,14 +170,14 @@ def test_zoom_enlarges_all_alike_and_makes_no_new_classes() -> None:
     mask = np.zeros((16, 16, 3), np.uint8)
     mask[4:12, 4:12, 0] = 255
     options = PairedOptions(crop_px=16, zoom=(1.9, 2.0), turn=False)
-    cut = cut_together(np.random.default_rng(1), {"image": mask, "segmentation": mask}, options)
+    cut = crop_together(np.random.default_rng(1), {"image": mask, "segmentation": mask}, options)
     assert set(np.unique(cut["segmentation"])) <= {0, 255}
     assert ((cut["image"] > 127) == (cut["segmentation"] > 127)).mean() > 0.9
 
 
 def test_images_smaller_than_the_square_are_refused() -> None:
     with pytest.raises(TrainingError, match=r"images of 8 x 8 px are smaller than paired\.crop_px = 16"):
-        cut_together(np.random.default_rng(0), {"image": ramp(8)}, PairedOptions(crop_px=16))
+        crop_together(np.random.default_rng(0), {"image": ramp(8)}, PairedOptions(crop_px=16))
 
 
 def source(*names: str) -> PairedSource:

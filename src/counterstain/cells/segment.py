@@ -26,7 +26,7 @@ from counterstain.slides.base import Slide
 from counterstain.slides.taking_turns import TakingTurns
 from counterstain.stitching.maps import Maps
 
-Measure = Callable[[Decoder], Iterable[NDArray[np.int64]]]
+FindSizes = Callable[[Decoder], Iterable[NDArray[np.int64]]]
 """Takes a decoder and yields the sizes, in pixels, of the nuclei that it cuts, block by block."""
 
 
@@ -95,7 +95,7 @@ def segment(
 
 
 def rules_for(
-    maps: Maps, options: CellOptions, *, decoder: str, block_px: int = BLOCK_PX, measure: Measure | None = None
+    maps: Maps, options: CellOptions, *, decoder: str, block_px: int = BLOCK_PX, find_sizes: FindSizes | None = None
 ) -> Rules:
     """Return how blocks are cut, with what must be known of the whole slide first.
 
@@ -104,7 +104,7 @@ def rules_for(
 
     Parameters
     ----------
-    measure : gives ``areas_px`` of all blocks that may hold a nucleus, in any order, where other processes find them; None
+    find_sizes : gives ``areas_px`` of all blocks that may hold a nucleus, in any order, where other processes find them; None
         finds them here.
 
     Raises
@@ -119,7 +119,7 @@ def rules_for(
     sized_by = made.sized_by
     if sized_by:
         own = (areas_px(maps, block, sized_by) for block in blocks(maps.size, block_px))
-        made = made.with_sizes(np.concatenate([np.zeros(0, np.int64), *(measure(sized_by) if measure else own)]))
+        made = made.with_sizes(np.concatenate([np.zeros(0, np.int64), *(find_sizes(sized_by) if find_sizes else own)]))
     return Rules(decoder=made, options=options, thresholds=thresholds_of(options, decoder=decoder))
 
 

@@ -12,7 +12,7 @@ from counterstain.jobs.fields import with_series
 from counterstain.jobs.inputs import Input, find_inputs
 from counterstain.jobs.listening import SILENCE, Listener
 from counterstain.jobs.order import Order, job_of
-from counterstain.jobs.outcome import Outcome, logged, summed_up
+from counterstain.jobs.outcome import Outcome, keep_log, sum_up
 from counterstain.jobs.run_log import RunLog
 from counterstain.results.record import Record
 from counterstain.slides.base import Slide
@@ -33,12 +33,12 @@ def analyze_images(named: tuple[str, ...], order: Order, listener: Listener = SI
         inputs, faults = order.shard.of(inputs), order.shard.of(faults)
     outcome: Outcome[Record] = Outcome(out=order.out, log=RunLog(order.out, order.shard, listener))
     listener.started(len(inputs))
-    with _spread(job, order) as spread, logged(outcome, order.told(), len(inputs), _model(job)):
+    with _spread(job, order) as spread, keep_log(outcome, order.told(), len(inputs), _model(job)):
         for name, error in faults:
             outcome.failed(fault_of(error).failure("", name))
             listener.failed(name, error)
         run_batch(inputs, spread, outcome, listener)
-    return summed_up(outcome)
+    return sum_up(outcome)
 
 
 def analyze_slides(slides: Mapping[str, Slide], order: Order, listener: Listener = SILENCE) -> Outcome[Record]:
@@ -47,9 +47,9 @@ def analyze_slides(slides: Mapping[str, Slide], order: Order, listener: Listener
     inputs = [Input(path=Path(source), name=slide.name) for source, slide in slides.items()]
     outcome: Outcome[Record] = Outcome(out=order.out, log=RunLog(order.out, listener=listener))
     listener.started(len(inputs))
-    with logged(outcome, order.told(), len(inputs), _model(job)):
+    with keep_log(outcome, order.told(), len(inputs), _model(job)):
         run_batch(inputs, job, outcome, listener)
-    return summed_up(outcome)
+    return sum_up(outcome)
 
 
 @contextmanager

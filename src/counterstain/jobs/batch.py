@@ -9,7 +9,7 @@ from pathlib import Path
 
 from counterstain.files import claimed
 from counterstain.inference.backend import Backend
-from counterstain.jobs.boundary import attempted
+from counterstain.jobs.boundary import attempt
 from counterstain.jobs.inputs import Input
 from counterstain.jobs.kept import kept_result
 from counterstain.jobs.listening import ImageListener, Listener
@@ -68,7 +68,7 @@ def run_batch(inputs: list[Input], job: Job, outcome: Outcome[Record], listener:
 
     def one(item: Input) -> None:
         heard = listener.begin(item.name)
-        fault = attempted(lambda: _claim_and_analyze(item, job, outcome, heard, inhabited))
+        fault = attempt(lambda: _claim_and_analyze(item, job, outcome, heard, inhabited))
         if fault:
             outcome.failed(fault.failure(item.name, item.path))
             listener.failed(str(item.path), fault.error)

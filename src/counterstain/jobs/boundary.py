@@ -39,7 +39,7 @@ class Fault:
         )
 
 
-def attempted(work: Callable[[], Result]) -> Result | Fault:
+def attempt(work: Callable[[], Result]) -> Result | Fault:
     """Return what the work on one image gives, or why it gives nothing.
 
     Every error is caught, unforeseen ones too: a fault of this program or of a library that one odd file brings to light must

@@ -61,7 +61,7 @@ class Outcome(Generic[Content]):
 
 
 @contextmanager
-def logged(outcome: Outcome[Record], options: Mapping[str, Any], images: int, model: Mapping[str, str]) -> Iterator[None]:
+def keep_log(outcome: Outcome[Record], options: Mapping[str, Any], images: int, model: Mapping[str, str]) -> Iterator[None]:
     """Tell the log of the beginning and of the end of a run; the model is empty where none runs."""
     outcome.log.started(options, model, images)
     try:
@@ -72,7 +72,7 @@ def logged(outcome: Outcome[Record], options: Mapping[str, Any], images: int, mo
     outcome.log.ended(outcome.fresh, len(outcome.failures))
 
 
-def summed_up(outcome: Outcome[Record]) -> Outcome[Record]:
+def sum_up(outcome: Outcome[Record]) -> Outcome[Record]:
     """Write ``summary.csv`` and return the outcome with its path."""
     done = {name for name, _ in outcome.records} - outcome.kept
     return replace(outcome, summary=write_summary(outcome.out, done, outcome.failures))

@@ -1,11 +1,11 @@
-"""Results scored again with other thresholds, scores or regions: no image and no model is needed."""
+"""Score results again with other thresholds, scores or regions: no image and no model is needed."""
 
 from functools import partial
 from pathlib import Path
 
 from counterstain.cells.classify import classify
 from counterstain.cells.table import CellTable
-from counterstain.jobs.boundary import Fault, attempted
+from counterstain.jobs.boundary import Fault, attempt
 from counterstain.jobs.listening import SILENCE, Listener
 from counterstain.jobs.order import Order
 from counterstain.jobs.outcome import Outcome
@@ -37,7 +37,7 @@ def rescore(folder: Path, order: Order, listener: Listener = SILENCE) -> Outcome
     outcome: Outcome[Rescored] = Outcome(out=home, log=RunLog(home, listener=listener))
     listener.started(len(results) + len(damaged))
     for path, content in results:
-        made = attempted(partial(_rescore_one, path, content, order, listener))
+        made = attempt(partial(_rescore_one, path, content, order, listener))
         if isinstance(made, Fault):
             outcome.failed(made.failure(path.name, content.slide.source))
             listener.failed(str(path), made.error)

@@ -1,4 +1,4 @@
-"""Results segmented again with other options: their maps are cut anew, and no model runs."""
+"""Segment results again with other options: their maps are cut into nuclei again, and no model runs."""
 
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -15,10 +15,10 @@ from counterstain.errors import ELSEWHERE, Remedy, UsageError
 from counterstain.files import claimed, explained
 from counterstain.inference.bundle import Manifest
 from counterstain.inference.stopwatch import Stopwatch
-from counterstain.jobs.boundary import Fault, attempted
+from counterstain.jobs.boundary import Fault, attempt
 from counterstain.jobs.listening import SILENCE, ImageListener, Listener
 from counterstain.jobs.order import Order, cell_options
-from counterstain.jobs.outcome import Outcome, logged, summed_up
+from counterstain.jobs.outcome import Outcome, keep_log, sum_up
 from counterstain.jobs.run_log import RunLog
 from counterstain.outputs.names import check_formats, default_formats, formats_for
 from counterstain.passes.workers import CELLS
@@ -66,10 +66,10 @@ def resegment(folder: Path, order: Order, image: Path | None = None, listener: L
     outcome: Outcome[Record] = Outcome(out=order.out, log=RunLog(order.out, listener=listener))
     images = len(results) + len(damaged)
     listener.started(images)
-    with logged(outcome, order.told(), images, {}):
+    with keep_log(outcome, order.told(), images, {}):
         for path, content in results:
             heard = listener.begin(path.name)
-            made = attempted(partial(_one, path, content, order, options, image, heard))
+            made = attempt(partial(_one, path, content, order, options, image, heard))
             if isinstance(made, Fault):
                 outcome.failed(made.failure(path.name, content.slide.source))
                 listener.failed(str(path), made.error)
@@ -77,7 +77,7 @@ def resegment(folder: Path, order: Order, image: Path | None = None, listener: L
                 outcome.done(path.name, made)
             heard.end(failed=isinstance(made, Fault))
         outcome.add_damaged(damaged, listener)
-    return summed_up(outcome)
+    return sum_up(outcome)
 
 
 def _one(folder: Path, content: Record, order: Order, options: CellOptions, image: Path | None, heard: ImageListener) -> Record:
@@ -97,7 +97,7 @@ def _one(folder: Path, content: Record, order: Order, options: CellOptions, imag
         maps, stopwatch = read_maps(folder, content), Stopwatch()
         with stopwatch("cells"):
             cells = _cells(folder, manifest, slide, maps, options, work, heard)
-        analysis = segmented(folder, content, manifest, slide, maps, cells, order)
+        analysis = build_analysis(folder, content, manifest, slide, maps, cells, order)
         analysis = replace(analysis, timings_s=dict(stopwatch.seconds), outline_px=order.outline_px)
         names = write_folder(analysis, target, formats)
         with suppress(OSError):
@@ -122,7 +122,7 @@ def _cells(
         return segment_kept(slide, maps, chosen, rules, work / CELLS, threads=threads, tell=heard.step)
 
 
-def segmented(
+def build_analysis(
     folder: Path,
     content: Record,
     manifest: Manifest,
@@ -131,7 +131,7 @@ def segmented(
     cells: CellTable,
     order: Order,
 ) -> Analysis:
-    """Return the analysis of a result whose maps were cut anew, as if the model had run again."""
+    """Score the new nuclei of a result and return its analysis, as if the model had run again."""
     tiles = read_qualities(folder, content, slide)
     tissue = without_damage(find_tissue(slide), damage_in_tiles(slide, tiles, maps.mpp), maps.mpp)
     tissue_mm2 = with_nuclei(tissue, cells["row_um"], cells["col_um"]).area_mm2

@@ -62,8 +62,8 @@ class ThisProcess:
                     put(maps, tile, values)
                 yield tile, qualities.pop(tile)
 
-    def measure(self, blocks: Sequence[Box], decoder: Decoder, errand: Errand) -> Generator[NDArray[np.int64], None, None]:
-        """Yield the sizes of the nuclei of each block; see ``Workers.measure``."""
+    def find_sizes(self, blocks: Sequence[Box], decoder: Decoder, errand: Errand) -> Generator[NDArray[np.int64], None, None]:
+        """Yield the sizes of the nuclei of each block; see ``Workers.find_sizes``."""
         maps = open_maps(self.slide, self.backend.manifest, errand)
         yield from in_threads(lambda block: areas_px(maps, block, decoder), blocks, self.cutting_threads)
 

@@ -149,9 +149,9 @@ def cut_missing(subject: Subject, maps: Maps, options: CellOptions, errand: Erra
     manifest, folder = subject.backend.manifest, errand.work / CELLS
     near = grid_of(subject.slide, manifest).tile_px
     chosen = [block for block in blocks(maps.size) if subject.tissue.touches(block.grown(near), maps.mpp)]
-    measure = lambda decoder: workers.measure(chosen, decoder, errand)  # noqa: E731
+    find_sizes = lambda decoder: workers.find_sizes(chosen, decoder, errand)  # noqa: E731
     with ears.stopwatch("cells"):
-        rules = rules_for(maps, options, decoder=manifest.decoder, measure=measure)
+        rules = rules_for(maps, options, decoder=manifest.decoder, find_sizes=find_sizes)
         cut = lambda missing: workers.cut(missing, rules, errand)  # noqa: E731
         with explained(folder):
             return keep_cells(folder, chosen, rules.thresholds, cut, tell=ears.on_progress)

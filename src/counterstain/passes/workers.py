@@ -58,7 +58,7 @@ class Workers(Protocol):
         stopwatch : gets the seconds spent waiting, as ``read`` and ``network`` where the two can be told apart.
         """
 
-    def measure(self, blocks: Sequence[Box], decoder: Decoder, errand: Errand) -> Generator[NDArray[np.int64], None, None]:
+    def find_sizes(self, blocks: Sequence[Box], decoder: Decoder, errand: Errand) -> Generator[NDArray[np.int64], None, None]:
         """Yield, for each of the blocks, in any order, the (n,) int64 sizes in pixels of its nuclei."""
 
     def cut(self, blocks: Sequence[Box], rules: Rules, errand: Errand) -> Generator[tuple[Box, int], None, None]:

@@ -57,7 +57,7 @@ def results_in(folder: Path, *, none_is_fine: bool = False) -> Results:
 
     Parameters
     ----------
-    none_is_fine : whether a folder without any is no error.
+    none_is_fine : whether a folder may hold no result.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""A part of a record as it is read and written: what JSON can say, all of it, and nothing that was left out."""
+"""A part of a record, as it is read from JSON and written to it: keys that were left out stay left out."""
 
 import json
 import math
@@ -11,7 +11,7 @@ from counterstain.files import replacing
 
 
 class Part(BaseModel):
-    """A part of a record. What a later version adds is kept as it is; what has the wrong type is refused."""
+    """A part of a record. Keys that a later version adds are kept as they are; a value of the wrong type is refused."""
 
     model_config = ConfigDict(extra="allow", frozen=True, strict=True, defer_build=True)  # built when it is used, on its own
 

@@ -24,7 +24,7 @@ from counterstain.versions import FORMAT_VERSION, package_versions
 
 FILE_NAME = "analysis.json"
 FORMAT_NAME = "counterstain analysis"
-ANALYSE_AGAIN = Remedy("analyse the image again")
+ANALYZE_AGAIN = Remedy("analyse the image again")
 
 
 class BundleRecord(Part):
@@ -164,7 +164,7 @@ def record_fault(folder: Path) -> OutputError | None:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"]))
-        return OutputError(f"{path} was changed or damaged: {f'{place}: ' if place else ''}{first['msg']}", ANALYSE_AGAIN)
+        return OutputError(f"{path} was changed or damaged: {f'{place}: ' if place else ''}{first['msg']}", ANALYZE_AGAIN)
     return None
 
 

@@ -85,15 +85,15 @@ class SourceSlide:
         Raises
         ------
         SlideError, UsageError
-            The image is not there any more, or is another one.
+            The image is no longer there, or it is a different one.
         """
-        return self._opened().read(box, mpp)
+        return self._open().read(box, mpp)
 
     def damage(self, box: Box, mpp: float) -> tuple[Damage, ...]:
         """Return the parts of a box that could not be decoded when it was last read."""
-        return self._opened().damage(box, mpp)
+        return self._open().damage(box, mpp)
 
-    def _opened(self) -> Slide:
+    def _open(self) -> Slide:
         with self._one_at_a_time:
             if self._slide is None:
                 self._slide = open_source(self._stored, self._named)

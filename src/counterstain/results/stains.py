@@ -54,5 +54,5 @@ def stains_record(stains: Stains, manifest: Manifest) -> dict[str, object]:
 
 
 def unsaid_stains(manifest: Manifest) -> set[str]:
-    """Return what a record leaves out of a manifest: stains that are those of every manifest that does not say them."""
+    """Return the keys of a manifest that a record leaves out: its stains, where they are those that a missing key means."""
     return {"stains"} if manifest.stains == HEMATOXYLIN_AND_DAB else set()

@@ -40,7 +40,7 @@ COLUMNS = (
     "frame_col_px",
 )
 OPTIONAL = ("stains",)
-"""Columns that are left out where no result has a value, as results of early versions."""
+"""Columns that are left out where no result has a value, as in results of early versions."""
 
 Status = Literal["done", "kept", "failed"]
 
@@ -135,7 +135,7 @@ def _main_score(scores: Sequence[ScoreRecord]) -> dict[str, Any]:
 
 
 def _stains(content: Record) -> str | None:
-    """Return how the stains of the image look, and what that means for the model; None where nobody looked."""
+    """Return how the stains of the image look, and what that means for the model; None where they were not looked for."""
     stains = content.stains
     return f"{' and '.join(stains.hues) or 'none'} ({stains.verdict.replace('_', ' ')})" if stains else None
 

@@ -94,7 +94,7 @@ def paired_batches(source: PairedSource, loop: LoopOptions, *, start: int = 0, r
 
     def make(step: int) -> ImageBatch:
         rng = batch_rng(loop.seed, step, rank)
-        return _stack([cut_together(rng, _pick(rng, source), source.options) for _ in range(loop.batch)], rng, source.augment)
+        return _stack([crop_together(rng, _pick(rng, source), source.options) for _ in range(loop.batch)], rng, source.augment)
 
     return stream(make, start)
 
@@ -108,7 +108,7 @@ def unpaired_batches(
         rng = batch_rng(loop.seed, step, rank)
         squares = [
             {
-                name: cut_together(rng, {name: _pick(rng, source)[name]}, source.options)[name]
+                name: crop_together(rng, {name: _pick(rng, source)[name]}, source.options)[name]
                 for name, source in sources.items()
             }
             for _ in range(loop.batch)
@@ -124,8 +124,8 @@ def _pick(rng: np.random.Generator, source: PairedSource) -> Images:
     return {name: images[name] for name in source.names}
 
 
-def cut_together(rng: np.random.Generator, images: Images, options: PairedOptions) -> Images:
-    """Cut one random square out of all images at the same place, and turn and flip them alike.
+def crop_together(rng: np.random.Generator, images: Images, options: PairedOptions) -> Images:
+    """Crop one random square from all images at the same place, and turn and flip them alike.
 
     Raises
     ------
@@ -140,12 +140,12 @@ def cut_together(rng: np.random.Generator, images: Images, options: PairedOption
     turns, flipped = (int(rng.integers(4)), rng.random() < 0.5) if options.turn else (0, False)
     squares = {}
     for name, image in images.items():
-        square = np.rot90(_cut(image, (row, col, extent), options.crop_px, mask=name in MASKS), turns)
+        square = np.rot90(_crop(image, (row, col, extent), options.crop_px, mask=name in MASKS), turns)
         squares[name] = np.ascontiguousarray(square[:, ::-1] if flipped else square)
     return squares
 
 
-def _cut(image: NDArray[np.uint8], window: tuple[int, int, float], side: int, *, mask: bool) -> NDArray[np.uint8]:
+def _crop(image: NDArray[np.uint8], window: tuple[int, int, float], side: int, *, mask: bool) -> NDArray[np.uint8]:
     row, col, extent = window
     if extent == side:
         return image[row : row + side, col : col + side]

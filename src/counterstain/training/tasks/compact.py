@@ -64,9 +64,9 @@ class CompactTask:
         if not found:
             raise TrainingError(f"{self._paired.manifest} has no set in the split train")
         fields = [annotate(one.name, read_images(one, self._paired.shrink), scale=self._paired.zoom) for one in found]
-        return stream(lambda step: self._cut(batch_rng(self._loop.seed, step, rank), fields), start)
+        return stream(lambda step: self._crop(batch_rng(self._loop.seed, step, rank), fields), start)
 
-    def _cut(self, rng: np.random.Generator, fields: list[Annotated]) -> Batch:
+    def _crop(self, rng: np.random.Generator, fields: list[Annotated]) -> Batch:
         patches = []
         for _ in range(self._loop.batch):
             planes = to_planes(random_crop(rng, fields[rng.integers(len(fields))], self._paired.crop_px))
