@@ -66,7 +66,7 @@ def rendered_set(options: DataOptions, seed: int) -> list[Sample]:
 
 
 def field_set(options: DataOptions) -> list[Sample]:
-    """Cut the validation fields into squares at 0.25 um/px, without overlap."""
+    """Divide the validation fields into squares at 0.25 um/px, without overlap."""
     samples = []
     for pattern in options.validation_fields:
         for source in read_polygons(Path(options.root) / "glioma-ki67", pattern=pattern, shrink=options.field_shrink):
@@ -78,7 +78,7 @@ def field_set(options: DataOptions) -> list[Sample]:
 
 
 def listed_set(options: PairedOptions) -> list[Sample]:
-    """Cut the validation split of a set list into squares, without overlap; empty when it has none."""
+    """Divide the validation split of a set list into squares, without overlap; empty when it has none."""
     samples = []
     for found in read_set_list(Path(options.manifest), "validation", ("image", "segmentation")):
         source = annotate(found.name, read_images(found, options.shrink))

@@ -1,4 +1,4 @@
-"""Cut batches out of image sets: one window, turn and flip for the image and everything that is known about it.
+"""Crop batches from image sets: one window, turn and flip for the image and everything that is known about it.
 
 The batch of a step depends on the seed, the step and the process alone, so a resumed run sees the same ones.
 """
