@@ -1,9 +1,18 @@
 """Fixtures that every test may use."""
 
 import os
+import signal
+import threading
 from pathlib import Path
 
 import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _programs_hear_ctrl_c() -> None:
+    """Let the programs that tests start hear Ctrl-C, which a shell switches off for what runs in its background."""
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from counterstain.errors import TrainingError
 from counterstain.inference.bundle import load_bundle, write_bundle
 from counterstain.inference.onnx import OnnxBackend
 from counterstain.panel import DEFAULT_PANEL, SEGMENTATION, Channel, Panel
-from counterstain.training.checkpoint import Checkpoint, save_checkpoint
+from counterstain.training.checkpoint import MODEL, Checkpoint, save_checkpoint
 from counterstain.training.exporting.export import TRAINING_DATA, _halve, export_network, export_run
 from counterstain.training.exporting.onnx_graph import with_half_weights
 from counterstain.training.exporting.quantise import MAX_DICE_LOSS, _quantise, nuclear_dice, quantise
@@ -24,7 +24,7 @@ from counterstain.training.networks.compact import CompactNetwork
 from counterstain.training.networks.deepliif import DeepLIIFNetwork, DeepLIIFOptions
 from counterstain.training.networks.layers import GeneratorOptions, initialise
 from counterstain.training.options import PairedOptions
-from counterstain.training.recipe import TrainOptions
+from counterstain.training.recipe import TrainOptions, build_task
 from counterstain.training.synthesis.render import synthetic_field
 from counterstain.training.tasks.deepliif import DeepLIIFTaskOptions, deepliif_network, exported_deepliif
 from counterstain.training.torch_backend import TorchBackend
@@ -230,8 +230,8 @@ def test_a_bundle_states_what_its_compact_network_learned_from(tmp_path, manifes
     assert (bundle.manifest.licence, bundle.manifest.training_data) == (licence, training_data)
 
 
-def test_a_run_of_unpaired_translation_becomes_no_bundle(network, tmp_path):
+def test_a_run_of_unpaired_translation_becomes_no_bundle(tmp_path):
     options = TrainOptions(task="cyclegan", paired=PairedOptions(manifest="sets.toml"))
-    checkpoint = saved_run(tmp_path / "run", options, network)
+    checkpoint = saved_run(tmp_path / "run", options, build_task(options, report=print).networks[MODEL])
     with pytest.raises(TrainingError, match="infers no nuclei"):
         export_run(checkpoint, tmp_path / "bundle", name="x", version="1", files={})
