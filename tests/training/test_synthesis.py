@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from counterstain.training.synthesis.artefacts import jpeg
+from counterstain.training.synthesis.artifacts import jpeg
 from counterstain.training.synthesis.drawing import draw_scene
 from counterstain.training.synthesis.noise import blobs, smooth_noise
 from counterstain.training.synthesis.render import Sample, render_field, synthetic_field

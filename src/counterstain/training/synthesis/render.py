@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from counterstain.training.synthesis.artefacts import ColourField, add_debris, photograph
+from counterstain.training.synthesis.artifacts import ColourField, add_debris, photograph
 from counterstain.training.synthesis.drawing import draw_scene
 from counterstain.training.synthesis.noise import Field, smooth_noise
 from counterstain.training.synthesis.scenes import Scene
