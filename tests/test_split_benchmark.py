@@ -42,7 +42,7 @@ def test_the_closest_pair_is_found(places, distance):
 def test_every_way_to_cut_a_field_gives_its_cells_by_the_classical_model(tmp_path, monkeypatch):
     monkeypatch.setattr(splits, "WORKERS", ())
     monkeypatch.setattr(splits, "TILES_PX", (256,))
-    path = splits.make_field(tmp_path / "field.tif", 400)
+    path = splits.make_field(tmp_path / "field.tif", 500)
     with open_slide(path) as slide:
         whole, *others = (way.cells() for way in splits.ways(slide, path, "classical", reach_px=64))
         assert len(whole) > 30
