@@ -69,6 +69,14 @@ def test_a_damaged_record_is_no_record(analysis, tmp_path, damage):
     assert read_record(tmp_path) is None
 
 
+@pytest.mark.parametrize(("name", "value"), [("mpp", 0), ("analysed_mpp", -1), ("width_px", 0), ("analysed_height_px", -4)])
+def test_a_record_of_an_image_without_size_is_no_record(analysis, tmp_path, name, value):
+    content = as_json(record(analysis))
+    content["slide"][name] = value
+    (tmp_path / "analysis.json").write_text(json.dumps(content), encoding="utf-8")
+    assert read_record(tmp_path) is None
+
+
 def test_the_mark_alone_is_no_record(tmp_path):
     (tmp_path / "analysis.json").write_text('{"format": "counterstain analysis"}')
     assert read_record(tmp_path) is None

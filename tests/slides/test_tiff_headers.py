@@ -94,6 +94,14 @@ def test_fewer_tiles_than_the_image_has_are_refused(path, tag, count):
         open_slide(path)
 
 
+@pytest.mark.parametrize("tag", ["ImageWidth", "ImageLength", "TileLength", "TileWidth", "Compression", "SamplesPerPixel"])
+def test_a_tag_that_should_hold_one_number_and_holds_two_is_refused(path, tag):
+    write(path)
+    set_count(path, tag, 2)
+    with pytest.raises(UnreadableSlideError, match="more or less than one number for its tag"):
+        open_slide(path)
+
+
 def test_fewer_strips_than_the_image_has_are_refused(path):
     tifffile.imwrite(path, RGB, photometric="rgb", rowsperstrip=8)
     set_count(path, "StripOffsets", 4)

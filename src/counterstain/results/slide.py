@@ -1,12 +1,17 @@
 """What a record says of the image that was analysed."""
 
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from counterstain.analysis import Analysis
 from counterstain.geometry import Size
 from counterstain.results.part import Part
 from counterstain.slides.base import MppSource, Origin, Resolution
 from counterstain.slides.turning import UPRIGHT
+
+Micrometres = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Pixels = Annotated[int, Field(ge=1)]
 
 
 class OriginRecord(Part):
@@ -30,11 +35,11 @@ class SlideRecord(Part):
 
     name: str
     source: str
-    width_px: int
-    height_px: int
-    mpp: float
-    pixel_height_um: float | None = None
-    pixel_width_um: float | None = None
+    width_px: Pixels
+    height_px: Pixels
+    mpp: Micrometres
+    pixel_height_um: Micrometres | None = None
+    pixel_width_um: Micrometres | None = None
     """Sides of a pixel that is not square."""
     mpp_source: MppSource
     origin: OriginRecord | None = None
@@ -42,9 +47,9 @@ class SlideRecord(Part):
     """None in results of early versions, as ``origin``."""
     orientation: int = UPRIGHT
     white_level: int | None = None
-    analysed_mpp: float
-    analysed_width_px: int
-    analysed_height_px: int
+    analysed_mpp: Micrometres
+    analysed_width_px: Pixels
+    analysed_height_px: Pixels
     overview_sha256: str = ""
     tissue_mm2: float | None = None
 

@@ -38,7 +38,13 @@ _NUMBERS = {1: "u1", 3: "u2", 4: "u4", 13: "u4", 16: "u8", 18: "u8"}
 """NumPy's names of the types that a count or an offset may have."""
 
 _WIDTH, _HEIGHT, _BITS, _SAMPLES, _ROWS_PER_STRIP, _PLANAR = 256, 257, 258, 277, 278, 284
+_COMPRESSION, _COLOURS, _ORIENTATION, _PREDICTOR = 259, 262, 274, 317
 _STRIPS, _TILES, _TILE_WIDTH, _TILE_HEIGHT, _SUBDIRECTORIES, _NDPI = (273, 279), (324, 325), 322, 323, 330, 65420
+_SINGLE = (
+    *(_WIDTH, _HEIGHT, _COMPRESSION, _COLOURS, _ORIENTATION, _SAMPLES),
+    *(_ROWS_PER_STRIP, _PLANAR, _PREDICTOR, _TILE_WIDTH, _TILE_HEIGHT),
+)
+"""Tags that hold one number."""
 _SEPARATE = 2
 
 Values = Mapping[int, "NDArray[Any] | None"]
@@ -170,6 +176,9 @@ def _check_image(values: Values, what: str, length: int) -> None:
     offsets_tag, counts_tag = _TILES if is_tiled else _STRIPS
     if not is_tiled and not any(tag in values for tag in _STRIPS):
         return
+    for tag in _SINGLE:
+        if tag in values and ((found := values[tag]) is None or len(found) != 1):
+            raise UnreadableSlideError(f"{what} has more or less than one number for its tag {tag}; the file is damaged")
     height, width = _first(values, _HEIGHT), _first(values, _WIDTH)
     if not 0 < height <= MAX_SIDE_PX or not 0 < width <= MAX_SIDE_PX:
         raise UnreadableSlideError(f"{what} says it has {height:,} x {width:,} px; the file is damaged")
