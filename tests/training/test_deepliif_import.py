@@ -191,6 +191,7 @@ def test_options_that_name_no_modalities_get_the_published_names_and_weights(tmp
         ("norm: batch", "norm: spectral", "norm: spectral; expected one of batch"),
         ("modalities_no: 2", "modalities_no: 3", "expected the input and 3 modalities"),
         ("modalities_no: 2", "modalities_no: many", "modalities_no: many; expected a number"),
+        ("modalities_no: 2", "modalities_no: 1e999", "modalities_no: inf; expected a number"),
         ("net_gs: unet_32", "net_gs: unet_64", "do not fit its options"),
         ("net_gs: unet_32", "net_gs: transformer", "no generator 'transformer'"),
         ("[0.2, 0.3, 0.5]", "[0.9, 0.3, 0.5]", "add up to 1"),

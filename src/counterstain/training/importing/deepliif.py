@@ -21,6 +21,9 @@ from counterstain.training.importing.torchscript import read_torchscript
 from counterstain.training.networks.deepliif import INPUT, DeepLIIFNetwork, DeepLIIFOptions, segmentation_weights
 from counterstain.training.networks.layers import GeneratorOptions
 
+MAX_NUMBER = 1e9
+"""No option of a network is larger; one that is, or is not a number, comes from a damaged file."""
+
 MODELS = ("DeepLIIF", "DeepLIIFKD")
 """Kinds of published models that have this architecture."""
 
@@ -228,7 +231,7 @@ def _one_of(stored: Mapping[str, Any], key: str, known: tuple[str, ...]) -> Any:
 
 def _number(stored: Mapping[str, Any], key: str, default: float) -> float:
     value = stored.get(key, default)
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < MAX_NUMBER:
         raise TrainingError(f"the options say {key}: {value}; expected a number")
     return value
 
