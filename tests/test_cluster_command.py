@@ -184,7 +184,7 @@ def test_a_worker_with_another_bundle_under_the_path_is_named_with_the_remedy(fo
     for place in (folder, tmp_path / "elsewhere"):
         shutil.copytree(default_bundle_path(), place / "bundle")
     manifest = tmp_path / "elsewhere" / "bundle" / MANIFEST
-    manifest.write_text(manifest.read_text().replace('"version": "0.1.0"', '"version": "0.1.1"'))
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"version": "another"}))
     status, _, error = on_a_worker_elsewhere(folder, tmp_path, "out", "d.png", bundle="/proc/self/cwd/bundle")
     assert status == 1
     assert "a worker finds another model under /proc/self/cwd/bundle" in error

@@ -5,7 +5,7 @@ import multiprocessing
 import os
 import signal
 from collections import namedtuple
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ from counterstain.training.checkpoint import Checkpoint, load_checkpoint, save_c
 from counterstain.training.datasets import cache as module
 from counterstain.training.datasets.cache import open_cache
 from counterstain.training.datasets.folders import read_polygons, read_scenes, read_strips
-from counterstain.training.options import DataOptions
+from counterstain.training.options import DataOptions, MixtureOptions
 from counterstain.training.recipe import TrainOptions
 from counterstain.training.run_folder import OPTIONS, open_run, stored_options
 
@@ -82,7 +82,7 @@ def test_all_faults_of_a_recipe_are_told_together_and_end_the_command(tmp_path):
 
 
 def test_shares_that_are_all_zero_leave_nothing_to_render():
-    zero = {f"data.mixture.{name}": 0 for name in ("tissue", "drawn", "fluorescence", "polygons", "strips")}
+    zero = {f"data.mixture.{share.name}": 0 for share in fields(MixtureOptions)}
     with pytest.raises(UsageError, match="every share is 0"):
         load_options(TrainOptions, None, zero)
 
