@@ -20,7 +20,8 @@ from counterstain.training.tasks.deepliif import exported_deepliif
 from counterstain.training.torch_backend import TorchBackend
 
 TENSOR_LIMIT = 1e-3
-GREY_LEVELS, SHARE = 1, 0.01
+GREY_LEVELS, SHARE, DOUBLED_SHARE = 1, 0.01, 1e-4
+NETWORK_PX = 512
 FILES = {
     "hematoxylin": "mod1-Hematoxylin",
     "dapi": "mod2-DAPI",
@@ -87,14 +88,21 @@ def test_the_running_statistics_in_the_files_would_give_something_else(small, go
     assert np.abs(wrong.numpy() - expected).max() > 1
 
 
-def assert_published(results, folder, stem):
-    """Compare every image that the published command wrote."""
+def assert_published(results, folder, stem, *, enlarged=False):
+    """Compare every image that the published command wrote.
+
+    Parameters
+    ----------
+    enlarged : whether tiles are enlarged after the network. That doubles a level that is rounded the other way, which depends
+        on the processor: a few values in a hundred thousand then differ by two.
+    """
     compared = 0
     for name, suffix in FILES.items():
         path = folder / f"{stem}_{suffix}.png"
         if path.exists():
             difference = np.abs(rgb(path).astype(int) - results[name])
-            assert difference.max() <= GREY_LEVELS, name
+            assert difference.max() <= GREY_LEVELS * (2 if enlarged else 1), name
+            assert (difference > GREY_LEVELS).mean() < DOUBLED_SHARE, name
             assert (difference > 0).mean() < SHARE, name
             compared += 1
     assert compared in (1, 5)
@@ -134,7 +142,7 @@ def test_the_command_on_several_tiles(small, modern, golden_dir, kind, case, til
     model, folder = {"small": small, "modern": modern}[kind], golden_dir / kind / case
     image = rgb(golden_dir / "inputs" / f"{stem}.png")
     results = infer_published(image, in_memory(model), tile_px=tile_px, backgrounds=model.backgrounds)
-    assert_published(results, folder, stem)
+    assert_published(results, folder, stem, enlarged=tile_px > NETWORK_PX)
     assert_counted_as_published(rgb(folder / f"{stem}_Seg.png"), folder / f"{stem}.json", tile_px)
 
 
