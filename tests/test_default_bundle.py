@@ -93,7 +93,7 @@ def test_counts_agree_between_all_files_of_a_real_tile(data_dir, tmp_path):
     folder = tmp_path / "22_2"
     expected = {
         "hematoxylin.png", "dapi.png", "lap2.png", "marker.png", "segmentation.png", "overlay.png", "modalities.ome.tiff",
-        "cells.csv", "cells.geojson", "cells.parquet", "tiles.csv", "analysis.json",
+        "cells.csv", "cells.geojson", "cells.npz", "cells.parquet", "tiles.csv", "analysis.json",
     }  # fmt: skip
     assert {path.name for path in folder.iterdir()} == expected
     counts = json.loads((folder / "analysis.json").read_text())["scores"][0]["counts"]
