@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from counterstain.training.synthesis.noise import Field, blobs, fibres, smooth_noise
+from counterstain.training.synthesis.noise import Field, blobs, dots, fibres, smooth_noise
 
 ColourField = NDArray[np.float32]
 
@@ -83,10 +83,8 @@ def _ghosts(rng: np.random.Generator, density: ColourField) -> ColourField:
 
 def _platelets(rng: np.random.Generator, density: ColourField) -> ColourField:
     """Draw clusters of specks far smaller than a nucleus, in the tone of the counterstain."""
-    shape = density.shape[:2]
-    specks = (rng.random(shape) < rng.uniform(0.002, 0.02)) * blobs(rng, shape, rng.uniform(10, 40), rng.uniform(0.02, 0.2))
-    sigma = rng.uniform(1.0, 2.2)
-    layer = np.minimum(ndimage.gaussian_filter(specks.astype(np.float32), sigma) * sigma**2 * 6, 1) * rng.uniform(0.1, 0.5)
+    specks = dots(rng, density.shape[:2], most=0.02, cloud_px=40, cover=0.2, blur_px=(1.0, 2.2))
+    layer = np.minimum(specks, 1) * rng.uniform(0.1, 0.5)
     return np.asarray(density + layer[..., None] * np.array([0.8, 0.6, 0.3], np.float32), dtype=np.float32)
 
 

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.segmentation import find_boundaries
 
-from counterstain.training.synthesis.noise import Field, blobs, fibres, smooth_noise
+from counterstain.training.synthesis.noise import Field, blobs, dots, fibres, smooth_noise
 from counterstain.training.synthesis.scenes import Scene
 
 Strengths = NDArray[np.float32]
@@ -100,10 +100,8 @@ def _nearest_nucleus(scene: Scene) -> tuple[Field, NDArray[np.int32]]:
 
 def _granules(rng: np.random.Generator, shape: tuple[int, int]) -> Field:
     """Draw fine dots in clouds."""
-    dots = (rng.random(shape) < rng.uniform(0.002, 0.03)) * blobs(rng, shape, rng.uniform(10, 60), rng.uniform(0.02, 0.3))
-    sigma = rng.uniform(0.6, 1.6)
-    grown = ndimage.gaussian_filter(dots.astype(np.float32), sigma) * sigma**2 * 6
-    return np.asarray(np.minimum(grown * rng.uniform(0.3, 1.2), 1.5), dtype=np.float32)
+    fine = dots(rng, shape, most=0.03, cloud_px=60, cover=0.3, blur_px=(0.6, 1.6))
+    return np.asarray(np.minimum(fine * rng.uniform(0.3, 1.2), 1.5), dtype=np.float32)
 
 
 def _scraps(rng: np.random.Generator, shape: tuple[int, int]) -> Field:

@@ -6,6 +6,7 @@ from PIL import Image
 from scipy import ndimage
 
 Field = NDArray[np.float32]
+Range = tuple[float, float]
 
 
 def smooth_noise(rng: np.random.Generator, shape: tuple[int, int], scale_px: float, *, stretch: float = 1.0) -> Field:
@@ -35,3 +36,21 @@ def blobs(rng: np.random.Generator, shape: tuple[int, int], scale_px: float, fra
     field = smooth_noise(rng, shape, scale_px)
     level = np.quantile(field, 1 - np.clip(fraction, 0.0, 1.0))
     return np.asarray(np.clip((field - level) * 3 + 0.5, 0, 1), dtype=np.float32)
+
+
+def dots(
+    rng: np.random.Generator, shape: tuple[int, int], *, most: float, cloud_px: float, cover: float, blur_px: Range
+) -> Field:
+    """Return (h, w) float32: dots in clouds, each about 1 high where it stands alone.
+
+    Parameters
+    ----------
+    most : largest share of the pixels of a cloud that begin a dot.
+    cloud_px : largest size of a cloud.
+    cover : largest share of the field that clouds cover.
+    blur_px : range of the deviation of the Gaussian that a dot is.
+    """
+    begins = rng.random(shape) < rng.uniform(0.002, most)
+    clouded = begins * blobs(rng, shape, rng.uniform(10, cloud_px), rng.uniform(0.02, cover))
+    sigma = rng.uniform(*blur_px)
+    return np.asarray(ndimage.gaussian_filter(clouded.astype(np.float32), sigma) * sigma**2 * 6)
