@@ -45,7 +45,8 @@ def test_the_reference_lists_names():
 def test_each_public_name_is_there_with_a_docstring_and_types(name):
     module, _, attribute = name.rpartition(".")
     found = getattr(importlib.import_module(module), attribute)
-    assert found.__module__ == module, "import it from the module that defines it"
+    if inspect.isfunction(found) or inspect.isclass(found):  # a value says only where its class is defined
+        assert found.__module__ == module, "import it from the module that defines it"
     assert inspect.getdoc(found)
     if inspect.isfunction(found):
         signature = inspect.signature(found)

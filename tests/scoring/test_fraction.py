@@ -82,7 +82,7 @@ def test_two_runs_give_one_interval():
 
 def test_scores_are_found_by_name_each_once_and_an_unknown_one_lists_them():
     assert scorers(["density", "percent_positive", "density"]) == (density, percent_positive)
-    assert scorers(DEFAULT) == tuple(SCORERS.values())
+    assert scorers(DEFAULT) == tuple(SCORERS[name] for name in DEFAULT)
     with pytest.raises(UsageError, match="no score 'hscore'; known are percent_positive, density"):
         scorers(["density", "hscore"])
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from counterstain.scoring.intervals import clustered, wilson
+from counterstain.scoring.intervals import clustered, clustered_mean, wilson
 
 PER_BLOCK, CORRELATION = 250, 0.02
 
@@ -34,6 +34,24 @@ def test_an_interval_of_95_percent_covers_93_to_97(share, blocks):
 def test_with_other_correlations_the_interval_is_not_far_off(correlation, least):
     for blocks in (9, 64):
         assert coverage(0.2, drawn(np.random.default_rng(7), 0.2, blocks, 1500, correlation)) >= least
+
+
+@pytest.mark.parametrize(
+    "shares", [(0.97, 0.02, 0.005, 0.005), (0.5, 0.2, 0.2, 0.1), (0.02, 0.08, 0.8, 0.1), (0.05, 0.1, 0.15, 0.7)]
+)
+@pytest.mark.parametrize("blocks", [4, 16, 200])
+def test_the_interval_of_a_mean_intensity_covers_93_to_97(shares, blocks):
+    """Shares of the four classes of intensity in a block are drawn around those of all blocks; their mean is an H-score."""
+    generator, values, samples = np.random.default_rng(5), np.arange(4) / 3, 1000
+    spread = (1 - CORRELATION) / CORRELATION * np.array(shares)
+    numbers = generator.multinomial(PER_BLOCK, generator.dirichlet(spread, (samples, blocks)))  # (samples, blocks, 4)
+    ends = np.array([clustered_mean(one @ values, one.sum(axis=1), float((one @ values**2).sum())) for one in numbers])
+    assert 0.93 <= np.mean((ends[:, 0] <= values @ shares) & (values @ shares <= ends[:, 1])) <= 0.97
+
+
+def test_values_that_are_all_equal_still_have_an_interval():
+    low, high = clustered_mean(np.full(9, 100 / 3), np.full(9, 100), 900 / 9)
+    assert low < 1 / 3 - 1e-3 < 1 / 3 + 1e-3 < high
 
 
 def test_blocks_of_unequal_size_are_covered_too():

@@ -56,7 +56,7 @@ def region_rows(image: str, scores: Sequence[ScoreRecord], names: Sequence[str])
 def _texts(score: ScoreRecord) -> tuple[str, ...]:
     value = "-" if score.value is None else f"{score.value:.1f}"
     if score.name != MAIN:
-        return (value,)
+        return (f"{value} ({score.category})" if score.category else value,)
     low, high = score.interval_95
     counts = (str(score.counts[key]) for key in ("total", "positive"))
     return (*counts, value, "-" if low is None else f"{low:.1f} to {high:.1f}")

@@ -6,6 +6,7 @@ for an input. A ``Record`` is its content with a name and a type for everything.
 
 import json
 import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from counterstain.results.part import Part, as_json, finite, write_json
 from counterstain.results.slide import SlideRecord, slide_record
 from counterstain.results.stains import StainsRecord, stains_record, unsaid_stains
 from counterstain.scoring.base import Score
+from counterstain.scoring.categories import Categories, CutOff
 from counterstain.scoring.regions import Region
 from counterstain.tiling.quality import FLAGGED_SHARE, damaged_share, tissue_shares
 from counterstain.versions import FORMAT_VERSION, package_versions
@@ -55,6 +57,21 @@ class RegionRecord(Part):
     sha256: str
 
 
+class CutOffRecord(Part):
+    """Where a category of a score ends and the next begins."""
+
+    value: float
+    above: str
+    included: bool
+
+
+class CategoriesRecord(Part):
+    """The categories of a score, from the lowest up."""
+
+    lowest: str
+    cut_offs: tuple[CutOffRecord, ...]
+
+
 class ScoreRecord(Part):
     """One number about the slide or a region of it."""
 
@@ -67,6 +84,10 @@ class ScoreRecord(Part):
     region: str
     warnings: tuple[str, ...] = ()
     area_mm2: float | None = None
+    category: str = ""
+    categories: CategoriesRecord | None = None
+    parts: dict[str, float] = Field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def score(self) -> Score:
         """Return the score that was recorded; a number that does not exist is NaN again."""
@@ -81,7 +102,17 @@ class ScoreRecord(Part):
             region=self.region,
             warnings=self.warnings,
             area_mm2=self.area_mm2,
+            category=self.category,
+            categories=self._categories(),
+            parts=self.parts,
+            notes=self.notes,
         )
+
+    def _categories(self) -> Categories | None:
+        if self.categories is None:
+            return None
+        cut_offs = tuple(CutOff(**cut.model_dump()) for cut in self.categories.cut_offs)
+        return Categories(lowest=self.categories.lowest, cut_offs=cut_offs)
 
 
 class QualityRecord(Part):
@@ -215,4 +246,7 @@ def score_record(score: Score) -> dict[str, Any]:
         "region": score.region,
         "warnings": list(score.warnings),
         **({} if score.area_mm2 is None else {"area_mm2": score.area_mm2}),
+        **({"category": score.category, "categories": asdict(score.categories)} if score.categories else {}),
+        **({"parts": dict(score.parts)} if score.parts else {}),
+        **({"notes": list(score.notes)} if score.notes else {}),
     }

@@ -12,7 +12,7 @@ from counterstain.results.record import ScoreRecord
 from counterstain.results.scores import FILE_NAME as SCORES
 from counterstain.results.scores import FORMAT_NAME, Rescored
 from counterstain.results.summary import Failure
-from counterstain.scoring.names import MAIN, SCORERS
+from counterstain.scoring.names import DEFAULT, MAIN, SCORERS
 from counterstain.spreadsheets import as_shown
 
 FILE_NAME = "scores.csv"
@@ -24,13 +24,15 @@ COLUMNS = (
     "nuclei",
     "positive",
     "negative",
-    *(f"{name}{end}" for name in SCORERS for end in ("", "_low", "_high")),
+    *(f"{name}{end}" for name in SCORERS for end in ("", "_low", "_high", "_category")),
     "threshold",
     "marker_threshold",
     "regions",
     "warnings",
     "error",
 )
+ALWAYS = tuple(f"{name}{end}" for name in DEFAULT for end in ("", "_low", "_high"))
+"""Columns of scores that are there even where no row has them; the others are not."""
 
 
 def write_scores_table(folder: Path, done: set[str], failures: Iterable[Failure]) -> Path:
@@ -49,12 +51,18 @@ def write_scores_table(folder: Path, done: set[str], failures: Iterable[Failure]
     rows = [row for name, content in _read_scores(folder) for row in _rows(name, content, "done" if name in done else "kept")]
     rows += [{"name": failure.name, "status": "failed", "error": " ".join(failure.error.split())} for failure in failures]
     with replacing(path) as hidden, hidden.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n", restval="")
+        writer = csv.DictWriter(file, _columns_of(rows), lineterminator="\n", restval="")
         writer.writeheader()
         writer.writerows(
             {key: as_shown(value) if isinstance(value, str) else value for key, value in row.items()} for row in rows
         )
     return path
+
+
+def _columns_of(rows: list[dict[str, Any]]) -> list[str]:
+    of_scores = {f"{name}{end}" for name in SCORERS for end in ("", "_low", "_high", "_category")}
+    found = {name for row in rows for name in row}
+    return [name for name in COLUMNS if name in ALWAYS or name in found or name not in of_scores]
 
 
 def _read_scores(folder: Path) -> Iterator[tuple[str, Rescored]]:
@@ -93,6 +101,8 @@ def _numbers(scores: list[ScoreRecord], warnings: tuple[str, ...]) -> dict[str, 
     for score in scores:
         low, high = score.interval_95
         row |= {score.name: score.value, f"{score.name}_low": low, f"{score.name}_high": high}
+        if score.categories is not None:
+            row[f"{score.name}_category"] = score.category
         if score.area_mm2 is not None:
             row["area_mm2"] = score.area_mm2
         if score.name == MAIN:

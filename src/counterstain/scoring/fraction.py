@@ -5,10 +5,8 @@ from numpy.typing import NDArray
 
 from counterstain.cells.table import CellColumns
 from counterstain.scoring.base import Population, Score
+from counterstain.scoring.blocks import block_of_each
 from counterstain.scoring.intervals import clustered, wilson
-
-BLOCK_UM = 250.0
-"""Side of the blocks between which the share varies: large enough to hold a hot spot, small enough to have many on a slide."""
 
 CLUSTERED = "wilson, design effect of blocks"
 """Name of the method of the interval where there are several blocks."""
@@ -36,32 +34,19 @@ def percent_positive(population: Population) -> Score:
         interval_method=method,
         unit="%",
         counts={"total": total, "positive": positive, "negative": total - positive},
-        warnings=_warnings(total),
+        warnings=few_nuclei(total),
     )
 
 
 def _counts_by_block(cells: CellColumns) -> NDArray[np.int64]:
-    """Return (blocks, 2) int64 of positive and all nuclei, for the blocks that hold any.
-
-    The extent of the nuclei is divided equally, so that no thin strip at an edge counts as a block.
-    """
-    rows, cols = (_block_number(cells[name]) for name in ("row_um", "col_um"))
-    block = rows * (int(cols.max(initial=0)) + 1) + cols
+    """Return (blocks, 2) int64 of positive and all nuclei, for the blocks that hold any."""
+    block = block_of_each(cells)
     total = np.bincount(block)
-    counts = np.column_stack([np.bincount(block[cells["is_positive"]], minlength=len(total)), total])
-    return counts[total > 0]
+    return np.column_stack([np.bincount(block[cells["is_positive"]], minlength=len(total)), total])
 
 
-def _block_number(position_um: NDArray[np.float64]) -> NDArray[np.int64]:
-    if not len(position_um):
-        return np.zeros(0, np.int64)
-    start, extent = position_um.min(), np.ptp(position_um)
-    blocks = max(1, round(extent / BLOCK_UM))
-    number = (position_um - start) * blocks / max(extent, 1e-9)
-    return np.asarray(np.minimum(number, blocks - 1), dtype=np.int64)
-
-
-def _warnings(total: int) -> tuple[str, ...]:
+def few_nuclei(total: int) -> tuple[str, ...]:
+    """Return the warning that few nuclei, or none, were counted; nothing where there are enough for a percentage."""
     if not total:
         return ("no nucleus was found, so there is nothing to score",)
     if total < FEW_CELLS:

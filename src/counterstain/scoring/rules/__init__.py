@@ -1,0 +1,1 @@
+"""Scores that a laboratory reports, one published rule a file."""
