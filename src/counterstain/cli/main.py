@@ -76,6 +76,18 @@ def _import_deepliif() -> click.Command:
     return import_deepliif
 
 
+def _serve() -> click.Command:
+    from counterstain.cli.serve import serve
+
+    return serve
+
+
+def _worker() -> click.Command:
+    from counterstain.cli.serve import worker
+
+    return worker
+
+
 COMMANDS: dict[str, Callable[[], click.Command]] = {
     "analyze": _analyze,
     "score": _score,
@@ -83,6 +95,8 @@ COMMANDS: dict[str, Callable[[], click.Command]] = {
     "demo": _demo,
     "models": _models,
     "doctor": _doctor,
+    "serve": _serve,
+    "worker": _worker,
     "train": _train,
     "export": _export,
     "import-deepliif": _import_deepliif,

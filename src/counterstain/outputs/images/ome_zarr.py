@@ -35,6 +35,8 @@ class StoredPlanes:
     array: Any
     first: int
     count: int
+    smaller: tuple[Any, ...] = ()
+    """The arrays of the smaller levels, each half as large as the one before."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -83,28 +85,29 @@ def read_ome_zarr(path: Path, panel: Panel, mpp: float) -> Maps:
     OSError
         It cannot be read.
     """
-    names, level = _open(path)
+    names, level, smaller = _open(path)
     kept = panel.only(names)
     if len(kept.channels) != len(names) or level.shape[0] != kept.planes:
         raise ValueError(f"{path} holds the maps {names} in {level.shape[0]} planes, which are not those of the model")
     planes, first = {}, 0
     for channel in kept.channels:
-        planes[channel.name] = Plane(StoredPlanes(array=level, first=first, count=channel.planes))
+        planes[channel.name] = Plane(StoredPlanes(array=level, first=first, count=channel.planes, smaller=smaller))
         first += channel.planes
     return Maps(size=Size(*level.shape[1:]), mpp=mpp, panel=kept, planes=planes)
 
 
-def _open(path: Path) -> tuple[list[str], Any]:
-    """Return the names of the channels and the (planes, h, w) array of full size."""
+def _open(path: Path) -> tuple[list[str], Any, tuple[Any, ...]]:
+    """Return the names of the channels, the (planes, h, w) array of full size, and those of the smaller levels."""
     try:
         group = zarr.open_group(path, mode="r")
         stated: Any = group.attrs.get("counterstain", {})
         names, level = stated.get("channels", []), group["0"]
         if not (isinstance(names, list) and isinstance(level, zarr.Array) and level.ndim == 3):
             raise ValueError(f"{path} is damaged: it holds no planes, or no names of them")
+        smaller = tuple(group[str(number)] for number in range(1, len(level_sizes(Size(*level.shape[1:])))))
     except (KeyError, TypeError, AttributeError, ArithmeticError, RuntimeError) as error:  # of what zarr finds written
         raise ValueError(f"{path} is damaged: {error!r}") from error
-    return names, level
+    return names, level, smaller
 
 
 def _make_array(group: Any, name: str, planes: int, size: Size) -> Any:

@@ -1,0 +1,1 @@
+"""Images that come from clients: written to disk piece by piece, and looked at before anything is done with them."""

@@ -1,0 +1,1 @@
+"""What the service remembers: uploads and jobs, in SQLite or PostgreSQL."""
