@@ -228,7 +228,7 @@ def test_no_file_is_longer_than_the_limit():
 def test_no_folder_holds_more_files_than_a_person_overlooks():
     counts = {str(folder.relative_to(ROOT)): len(list(folder.glob("*.py"))) - 1 for folder in PACKAGES}
     # the package itself: a file for each stage that needs no folder; a file for each command; one for each kind of reader
-    larger = {"src/counterstain": 18, "src/counterstain/cli": 18, "src/counterstain/slides": 17}
+    larger = {"src/counterstain": 18, "src/counterstain/cli": 19, "src/counterstain/slides": 17}
     assert {name: count for name, count in counts.items() if count > larger.get(name, FILES_IN_A_FOLDER)} == {}
 
 

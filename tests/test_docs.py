@@ -61,7 +61,11 @@ def sections_of_options(text):
     parts = re.split(r"^### `counterstain ([\w-]+)[^\n]*\n", text.split("\n## Python")[0], flags=re.MULTILINE)[1:]
     described = zip(parts[::2], parts[1::2], strict=True)
     return {
-        name: {word for word in re.findall(r"`(--[a-z0-9-]+)`", body) if word != "--bundle" or name in ("analyze", "demo")}
+        name: {
+            word
+            for word in re.findall(r"`(--[a-z0-9-]+)`", body)
+            if word != "--bundle" or name in ("analyze", "demo", "serve", "worker")
+        }
         for name, body in described
     }
 

@@ -60,21 +60,23 @@ def place_options(command: Any) -> Any:
     help="Processes that do jobs; 0 leaves them to worker.",
 )
 @place_options
-def serve(host: str, port: int, workers: int, **places: Any) -> None:
+def serve(host: str, port: int, workers: int, **settings: Any) -> None:
     """Serve the page and the API on this machine.
 
     Open the address in a browser, drop an image, and look at what was inferred. No image leaves the machine.
     """
+    if host not in ("127.0.0.1", "localhost", "::1"):
+        raise click.BadParameter("only this machine may be served: 127.0.0.1, localhost or ::1.", param_hint="host")
     require("counterstain serve", NEEDED, "serve")
     from counterstain.web.serving import serve as serving
 
     click.echo(f"counterstain listens at http://{host}:{port}/ (Ctrl-C ends it)", err=True)
-    serving(settings_of(places), host, port, workers)
+    serving(settings_of(settings), host, port, workers)
 
 
 @click.command()
 @place_options
-def worker(**places: Any) -> None:
+def worker(**settings: Any) -> None:
     """Do the jobs of a service, one after the other, until told to end.
 
     Any number of them, on any number of machines, may share a database and a folder of data.
@@ -86,20 +88,20 @@ def worker(**places: Any) -> None:
     from counterstain.web.working.process import run_worker
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
-    run_worker(settings_of(places), threading.Event())
+    run_worker(settings_of(settings), threading.Event())
 
 
-def settings_of(places: dict[str, Any]) -> Any:
+def settings_of(settings: dict[str, Any]) -> Any:
     """Return the settings of the service."""
     from counterstain.web.settings import ServiceSettings
 
-    data, images = Path(places["data"]).absolute(), places["images"]
-    bundle = places["bundle"]
+    data, images = Path(settings["data"]).absolute(), settings["images"]
+    bundle = settings["bundle"]
     return ServiceSettings(
         data=data,
-        database=places["database"],
+        database=settings["database"],
         images=images.absolute() if images else None,
         bundle=bundle,
         bundles=tuple(dict.fromkeys((bundle, "default", "classical"))),
-        lease_s=places["lease_s"],
+        lease_s=settings["lease_s"],
     )

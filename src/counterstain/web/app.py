@@ -12,7 +12,14 @@ from starlette.concurrency import run_in_threadpool
 
 from counterstain.files import explained
 from counterstain.web.problems import ProblemBody, handle_problems
-from counterstain.web.routes import files, images, jobs, nuclei, operations, results, tiles, uploads
+from counterstain.web.routes.files import router as files
+from counterstain.web.routes.images import router as images
+from counterstain.web.routes.jobs import router as jobs
+from counterstain.web.routes.nuclei import router as nuclei
+from counterstain.web.routes.operations import router as operations
+from counterstain.web.routes.results import router as results
+from counterstain.web.routes.tiles import router as tiles
+from counterstain.web.routes.uploads import router as uploads
 from counterstain.web.service import Service
 from counterstain.web.settings import ServiceSettings
 from counterstain.web.store.connecting import connect
@@ -62,8 +69,8 @@ def make_app(settings: ServiceSettings, workers: Callable[[], AbstractContextMan
     )
     app.state.service = service
     handle_problems(app)
-    for module in ROUTES:
-        app.include_router(module.router)
+    for router in ROUTES:
+        app.include_router(router)
     if STATIC.is_dir():
         app.mount("/", StaticFiles(directory=STATIC, html=True), name="page")
     return app

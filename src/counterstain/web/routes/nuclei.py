@@ -20,7 +20,6 @@ MOST_OUTLINES = 5000
 UNITS = {"um2": "um2", "um": "um", "px": "px"}
 COLUMN_BYTES: dict[int | str, dict[str, Any]] = {
     200: {"content": {"application/octet-stream": {}}},
-    304: {"description": "It has not changed."},
 }
 
 Edge = Annotated[int, Query(ge=-(2**31), lt=2**31)]

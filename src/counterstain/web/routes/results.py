@@ -26,8 +26,9 @@ NOTHING: dict[str, Any] = {"type": "FeatureCollection", "features": []}
 @router.get("")
 def record(opened: OwnResult) -> dict[str, Any]:
     """Return the record: what ``analysis.json`` says, without the place of the image on the server."""
-    content = as_json(opened.record)
-    return {**content, "slide": {**content["slide"], "source": opened.folder.name}}  # the name, not where it lies
+    stored = opened.record
+    named = stored.slide.model_copy(update={"source": stored.slide.name})  # not where it lies
+    return as_json(stored.model_copy(update={"slide": named}))
 
 
 @router.post("/scores")

@@ -27,7 +27,6 @@ JPEG_QUALITY = 90
 Place = Annotated[int, InPath(ge=0, lt=2**31)]
 PICTURES: dict[int | str, dict[str, Any]] = {
     200: {"content": {"image/jpeg": {}, "image/png": {}}},
-    304: {"description": "It has not changed."},
 }
 
 

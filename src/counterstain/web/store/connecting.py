@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Engine, Float, create_engine, event, func,
 
 from counterstain.errors import OutputError, Remedy
 from counterstain.files import explained
-from counterstain.web.store import migrations
+from counterstain.web.store.migrations.place import FOLDER
 
 BUSY_S = 30
 """How long a process waits for another one that writes to SQLite."""
@@ -57,7 +57,7 @@ def _begin_sqlite(connection: Any) -> None:
 
 def _migrate(engine: Engine) -> None:
     config = Config()
-    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    config.set_main_option("script_location", str(FOLDER))
     try:
         with engine.connect().execution_options(writes=True) as connection, connection.begin():
             if engine.dialect.name == "postgresql":

@@ -76,7 +76,7 @@ def count_by_state(engine: Engine, owner: str | None = None) -> dict[str, int]:
     if owner is not None:
         query = query.where(jobs.c.owner == owner)
     with engine.connect() as connection:
-        return dict(list(connection.execute(query).tuples()))
+        return dict(list(connection.execute(query)))
 
 
 def claim(engine: Engine, lease_s: float) -> RowMapping | None:

@@ -55,7 +55,7 @@ def usage_of(engine: Engine, owner: str) -> tuple[int, int]:
     """Return how many uploads of a user are not complete, and the bytes of all of them."""
     query = select(func.count().filter(~uploads.c.is_complete), func.coalesce(func.sum(uploads.c.size_bytes), 0))
     with engine.connect() as connection:
-        unfinished, stored = connection.execute(query.where(uploads.c.owner == owner)).tuples().one()
+        unfinished, stored = connection.execute(query.where(uploads.c.owner == owner)).one()
     return unfinished, int(stored)
 
 

@@ -28,10 +28,11 @@ def work(settings: ServiceSettings, engine: Engine, closing: threading.Event) ->
         if claimed is None:
             closing.wait(IDLE_S)
         else:
-            _do(settings, engine, claimed, closing)
+            do_job(settings, engine, claimed, closing)
 
 
-def _do(settings: ServiceSettings, engine: Engine, claimed: RowMapping, closing: threading.Event) -> None:
+def do_job(settings: ServiceSettings, engine: Engine, claimed: RowMapping, closing: threading.Event) -> None:
+    """Do a claimed job, and write down how it ended."""
     lease = Lease(engine=engine, claimed=claimed, lease_s=settings.lease_s, closing=closing)
     name = claimed["job_id"]
     if claimed["is_cancelled"]:
